@@ -1,0 +1,2 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0

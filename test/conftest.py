@@ -1,0 +1,22 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Settings of JAX for the tests. They must be in the environment before JAX starts its backend."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2".strip()
+
+import jax
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def release_compiled_programs():
+    """A process that keeps some ten thousand compiled programs runs out of memory mappings."""
+    yield
+    jax.clear_caches()
