@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+import re
 
 from setuptools import find_packages, setup
 

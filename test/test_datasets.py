@@ -16,7 +16,7 @@ def test_pelts_are_those_of_the_case_study():
     year, pelts = load_dataset(LYNXHARE, shuffle=False)[1]()
     assert np.array_equal(year, np.arange(1900, 1921))
     np.testing.assert_allclose(pelts.mean(0), [34.08, 20.17], atol=0.005)
-    np.testing.assert_allclose(pelts[[0, 3, 20]], [[30.0, 4.0], [77.4, 35.2], [24.7, 8.6]], rtol=1e-6)
+    np.testing.assert_allclose(pelts[jnp.array([0, 3, 20])], [[30.0, 4.0], [77.4, 35.2], [24.7, 8.6]], rtol=1e-6)
 
 
 def test_batches_of_a_shuffled_order_cover_the_data_inside_jit():

@@ -9,14 +9,14 @@ straight after it, that is what it prints.
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
 import doctest
 import importlib
 import importlib.util
 import io
+from pathlib import Path
 import pkgutil
 import re
-from contextlib import redirect_stdout
-from pathlib import Path
 
 import pytest
 

@@ -18,9 +18,9 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 __all__ = [
     "BART",
