@@ -66,7 +66,8 @@ def can_expand(shape: Sequence[int], target: Sequence[int]) -> bool:
 
 
 def insert_batch_dims(x: Any, batch_rank: int, event_dim: int) -> Any:
-    """Give an array exactly ``batch_rank`` dimensions before its last ``event_dim`` ones, by inserting size-1 dimensions.
+    """Give an array exactly ``batch_rank`` dimensions before its last ``event_dim`` ones, by inserting size-1
+    dimensions.
 
     An array that has them already, and one that is no array (a sentinel that JAX puts in a leaf's place), comes back
     as it is. Nothing is broadcast.

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from numpyro._shapes import shape_of
-from numpyro.distributions.distribution import value_conflict
+from numpyro._shapes import Shape, can_broadcast, shape_of
 
-__all__ = ["site_description", "validate_batch_shape", "validate_value_shape"]
+__all__ = ["site_description", "validate_batch_shape", "validate_value_shape", "value_conflict"]
 
 
 def site_description(
@@ -33,7 +32,8 @@ def validate_batch_shape(d: Any, plates: Iterable[Any], name: str = "") -> None:
     :param d: a distribution.
     :param plates: frames with ``name``, ``dim`` and ``size``.
     :param name: the site's name, for the message.
-    :raises ValueError: naming site, plates, shapes and remedy, where a batch dimension is neither 1 nor its plate's size.
+    :raises ValueError: naming site, plates, shapes and remedy, where a batch dimension is neither 1 nor its plate's
+        size.
 
     >>> from collections import namedtuple
     >>> import numpy as np, numpyro.distributions as dist
@@ -48,11 +48,32 @@ def validate_batch_shape(d: Any, plates: Iterable[Any], name: str = "") -> None:
         size = batch_shape[plate.dim]
         where = site_description(name, plates, batch_shape, d.event_shape)
         raise ValueError(
-            f"{where} Its batch shape has size {size} at dim {plate.dim}, where plate '{plate.name}' has size {plate.size}. "
-            f"If that dimension belongs to one draw, make it an event dimension (.to_event({-plate.dim})); if it belongs to another plate, "
-            f"move it (x[..., None], or plate(..., dim={-len(batch_shape) if size == batch_shape[0] else plate.dim - 1})); if it should be repeated, "
+            f"{where} Its batch shape has size {size} at dim {plate.dim}, where plate '{plate.name}' has size "
+            f"{plate.size}. "
+            f"If that dimension belongs to one draw, make it an event dimension (.to_event({-plate.dim})); if it "
+            f"belongs to another plate, "
+            f"move it (x[..., None], or plate(..., "
+            f"dim={-len(batch_shape) if size == batch_shape[0] else plate.dim - 1})); if it should be repeated, "
             f"give the parameters size 1 or {plate.size} there, or .expand them."
         )
+
+
+def value_conflict(d: Any, value_shape: Shape) -> str | None:
+    """Why a value of this shape cannot belong to the distribution, or None when it can."""
+    event_dim = d.event_dim
+    value_event, value_batch = value_shape[len(value_shape) - event_dim :], value_shape[: len(value_shape) - event_dim]
+    if len(value_shape) < event_dim:
+        reason = f"it has fewer dimensions than one event (shape {d.event_shape})"
+    elif value_event != d.event_shape:
+        reason = f"its last {event_dim} dimensions {value_event} are not the event shape {d.event_shape}"
+    elif not can_broadcast(value_batch, d.batch_shape):
+        reason = f"its leading dimensions {value_batch} do not broadcast with the batch shape {d.batch_shape}"
+    else:
+        return None
+    return (
+        f"a value of shape {value_shape} does not fit batch shape {d.batch_shape} and event shape {d.event_shape}: "
+        f"{reason}."
+    )
 
 
 def validate_value_shape(d: Any, value: Any, plates: Iterable[Any], name: str) -> None:
@@ -65,6 +86,7 @@ def validate_value_shape(d: Any, value: Any, plates: Iterable[Any], name: str) -
         return
     where = site_description(name, plates, d.batch_shape, d.event_shape, shape_of(value))
     raise ValueError(
-        f"{where} The value does not fit: {conflict} Give a value of shape {d.batch_shape + d.event_shape}, or change the distribution: "
+        f"{where} The value does not fit: {conflict} Give a value of shape {d.batch_shape + d.event_shape}, or change "
+        f"the distribution: "
         ".to_event(n) turns batch dimensions into event dimensions, .expand(shape) adds batch dimensions."
     )

@@ -3,8 +3,9 @@
 
 """Initialisation strategies: where a Markov chain, or an optimiser, starts.
 
-A strategy is a function of a site's message that returns a value for it, or None to leave it to others. Called without a site it
-returns itself with its options set, which is how it is passed to a kernel: ``NUTS(model, init_strategy=init_to_median(num_samples=20))``.
+A strategy is a function of a site's message that returns a value for it, or None to leave it to others. Called without
+a site it returns itself with its options set, which is how it is passed to a kernel: ``NUTS(model,
+init_strategy=init_to_median(num_samples=20))``.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ def init_to_median(site: Site | None = None, num_samples: int = 15) -> Any:
         return None
     fn, transform = site["fn"], biject_to(site["fn"].support)
     try:
-        draws = fn(rng_key=site["kwargs"]["rng_key"], sample_shape=(num_samples, *site["kwargs"].get("sample_shape", ())))
+        draws = fn(
+            rng_key=site["kwargs"]["rng_key"], sample_shape=(num_samples, *site["kwargs"].get("sample_shape", ()))
+        )
     except NotImplementedError:
         return init_to_uniform(site)
     return transform(jnp.median(transform.inv(draws), axis=0))
@@ -122,7 +125,8 @@ def init_to_value(site: Site | None = None, values: dict[str, Any] | None = None
     expected = site["fn"].shape(site["kwargs"].get("sample_shape", ()))
     if not can_expand(shape_of(value), expected):
         raise ValueError(
-            f"init_to_value: the value for site '{site['name']}' has shape {shape_of(value)}, but the site has shape {expected}"
+            f"init_to_value: the value for site '{site['name']}' has shape {shape_of(value)}, but the site has shape "
+            f"{expected}"
         )
     return jnp.broadcast_to(jnp.asarray(value, jnp.result_type(float)), expected)
 

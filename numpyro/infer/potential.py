@@ -3,19 +3,21 @@
 
 """A model as pure functions of unconstrained parameters, built once.
 
-Let ``x = T(u)`` be the latent values, each site's by the bijection of its support (:func:`~numpyro.distributions.biject_to`). The potential energy is
-``U(u) = -log p(T(u), y) - log |det dT/du|``, whose exponential ``exp(-U)`` is the posterior density of ``u`` up to a constant.
+Let ``x = T(u)`` be the latent values, each site's by the bijection of its support
+(:func:`~numpyro.distributions.biject_to`). The potential energy is ``U(u) = -log p(T(u), y) - log |det dT/du|``, whose
+exponential ``exp(-U)`` is the posterior density of ``u`` up to a constant.
 
-The model is traced abstractly once, for names, shapes and supports. The functions run it under a handler that puts ``T(u)`` in the place of
-each latent site and adds up log densities; under ``jit`` that happens once for each compiled program.
+The model is traced abstractly once, for names, shapes and supports. The functions run it under a handler that puts
+``T(u)`` in the place of each latent site and adds up log densities; under ``jit`` that happens once for each compiled
+program.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +27,7 @@ from numpyro._shapes import shape_of
 from numpyro.contrib.control_flow.body import placeholder
 from numpyro.distributions import biject_to
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import site_description
+from numpyro.distributions.site_checks import site_description
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.initialization import given_values, init_to_uniform, uniform_radius
 from numpyro.primitives import Messenger
@@ -62,7 +64,12 @@ class _Placeholders(Messenger):
     """Gives every sample site some value of the right shape, so that only shapes are traced."""
 
     def process_message(self, msg: dict[str, Any]) -> None:
-        if msg["type"] == "sample" and msg["value"] is None and msg.get("scan") is None:
+        if msg["type"] != "sample" or msg["value"] is not None:
+            return
+        if msg.get("scan") == "ask":
+            abstract = msg["abstract_value"]
+            msg["value"] = jnp.zeros(abstract.shape, abstract.dtype)
+        else:
             msg["value"] = placeholder(msg["fn"], msg["kwargs"].get("sample_shape", ()))
 
 
@@ -199,7 +206,8 @@ class ModelPotential:
         bad = [name for name, part in gradient.items() if not np.isfinite(np.asarray(part)).all()]
         if bad:
             return (
-                f"The density is finite there, but its gradient with respect to {', '.join(map(repr, bad))} is not. Look for jnp.where, "
+                f"The density is finite there, but its gradient with respect to {', '.join(map(repr, bad))} is not. "
+                f"Look for jnp.where, "
                 "square roots or norms at 0 in the model."
             )
         return "The density is finite there for each site by itself; look at how the sites depend on each other."
@@ -231,7 +239,8 @@ def _reason(fn: Any, value: np.ndarray, log_prob: np.ndarray, is_observed: bool)
     if is_observed and support is not None:
         inside = np.asarray(support(value))
         if not inside.all():
-            return f"{np.count_nonzero(~inside)} of {inside.size} observed values lie outside the support {support}. {count}"
+            outside = f"{np.count_nonzero(~inside)} of {inside.size} observed values lie outside the support {support}."
+            return f"{outside} {count}"
     return count
 
 
@@ -278,7 +287,8 @@ def build_potential(
     unknown = [name for name in given_values(init_strategy) if name not in sites]
     if unknown:
         warnings.warn(
-            f"init_to_value gives values for {', '.join(map(repr, unknown))}, which are no latent sites of the model (it has "
+            f"init_to_value gives values for {', '.join(map(repr, unknown))}, which are no latent sites of the model "
+            f"(it has "
             f"{', '.join(map(repr, sites))}).",
             stacklevel=2,
         )
@@ -308,13 +318,15 @@ def _draws(sites: Iterable[dict[str, Any]]) -> bool:
 def _check_latent(latent: dict[str, dict[str, Any]]) -> None:
     if not latent:
         raise ValueError(
-            "the model has no latent site: every sample statement is observed (or there is none), so there is nothing to infer. Leave out obs= "
+            "the model has no latent site: every sample statement is observed (or there is none), so there is nothing "
+            "to infer. Leave out obs= "
             "where a value is unknown, or call numpyro.infer.log_density to evaluate the model."
         )
     discrete = [name for name, site in latent.items() if site["fn"].is_discrete]
     if discrete:
         raise ValueError(
-            f"the latent sites {', '.join(map(repr, discrete))} are discrete, so the posterior has no gradient in them. Sum them out (for instance "
+            f"the latent sites {', '.join(map(repr, discrete))} are discrete, so the posterior has no gradient in "
+            f"them. Sum them out (for instance "
             "with MixtureSameFamily), or observe them; sampling discrete sites by enumeration is not available yet."
         )
     for name, site in latent.items():

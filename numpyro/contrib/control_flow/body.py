@@ -3,9 +3,10 @@
 
 """The sites of a body that JAX traces: looking for them, giving them values, telling the handlers outside about them.
 
-A body of ``scan`` or ``cond`` is traced by JAX, perhaps several times, so the handlers around the statement must not see what happens inside it
-directly: they would be handed tracers that die with the body. A :class:`Border` stands between the two. It stops every message of
-the body, supplies keys and values, and records the sites as arrays that leave the body in a lawful way.
+A body of ``scan`` or ``cond`` is traced by JAX, perhaps several times, so the handlers around the statement must not
+see what happens inside it directly: they would be handed tracers that die with the body. A :class:`Border` stands
+between the two. It stops every message of the body, supplies keys and values, and records the sites as arrays that
+leave the body in a lawful way.
 
 The three steps *look*, *ask* and *tell* are described in ``docs/design/architecture.md``.
 """
@@ -22,7 +23,7 @@ import numpy as np
 
 from numpyro._shapes import can_expand, shape_of
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import site_description
+from numpyro.distributions.site_checks import site_description
 from numpyro.primitives import Messenger, apply_stack, postprocess, process
 
 __all__ = ["Border", "Decision", "Site", "ask", "placeholder", "tell", "wrap_body"]
@@ -153,8 +154,10 @@ class Border(Messenger):
         name = msg["name"]
         if msg["infer"].get("enumerate") == "parallel" and not msg["is_observed"]:
             raise NotImplementedError(
-                f"site '{name}' in the body of {self.construct} asks for enumeration, which is not available yet inside "
-                f"{self.construct}. Sum the site out by hand (for instance with MixtureSameFamily), or drop infer={{'enumerate': 'parallel'}}."
+                f"site '{name}' in the body of {self.construct} asks for enumeration, which is not available yet "
+                f"inside "
+                f"{self.construct}. Sum the site out by hand (for instance with MixtureSameFamily), or drop "
+                f"infer={{'enumerate': 'parallel'}}."
             )
         if msg.get("scan") == "tell":
             return
@@ -188,7 +191,8 @@ class Border(Messenger):
                 msg["value"] = value
             else:
                 raise NotImplementedError(
-                    f"site '{msg['name']}' of a nested scan is given values for the first {decision.given} steps of the outer scan "
+                    f"site '{msg['name']}' of a nested scan is given values for the first {decision.given} steps of "
+                    f"the outer scan "
                     "only. Give values for all of them, or for none."
                 )
 
@@ -228,7 +232,8 @@ class Border(Messenger):
             if kind == "plate":
                 return
             raise ValueError(
-                f"the body of {self.construct} has two sites named '{name}'. Give them different names, or put one under "
+                f"the body of {self.construct} has two sites named '{name}'. Give them different names, or put one "
+                f"under "
                 "numpyro.handlers.scope."
             )
         output: dict[str, Any] = {"value": msg["value"]}
@@ -270,7 +275,8 @@ def hoist_params(messages: dict[str, dict[str, Any]], construct: str) -> dict[st
         for leaf in jax.tree.leaves((msg["args"], {k: v for k, v in msg["kwargs"].items() if k != "rng_key"})):
             if isinstance(leaf, jax.core.Tracer) and _is_dead(leaf):
                 raise ValueError(
-                    f"param '{name}' in the body of {construct} has an initial value that depends on the body's arguments. A "
+                    f"param '{name}' in the body of {construct} has an initial value that depends on the body's "
+                    f"arguments. A "
                     f"parameter is the same at every step: declare it in front of {construct}."
                 )
         fresh = {key: value for key, value in msg.items() if key != "stop"}
@@ -323,6 +329,7 @@ def ask(
         abstract_fn, abstract_value = outputs[name]["fn"], outputs[name]["value"]
         placeholder_value = abstract_value if site.is_observed else None
         msg = site_message(site, name.removeprefix(prefix), abstract_fn, placeholder_value, key, "ask")
+        msg["abstract_value"] = abstract_value
         process(msg)
         decision = None
         if msg.get("in_body") is not None:
@@ -348,12 +355,14 @@ def _check_given(site: Site, msg: dict[str, Any], fn: Any, abstract_value: Any, 
         return Decision(value=jnp.broadcast_to(value, expected))
     if len(shape) != len(expected) or not can_expand(shape[1:], expected[1:]):
         raise ValueError(
-            f"{where} It is inside a scan of length {length}, so the value given to it must have shape {expected}: the scan axis "
+            f"{where} It is inside a scan of length {length}, so the value given to it must have shape {expected}: the "
+            f"scan axis "
             "first, then the plates, then the event. (Values for the first t < length steps only are fine too.)"
         )
     if shape[0] > length:
         raise ValueError(
-            f"{where} The value given to it has {shape[0]} steps, but the scan has length {length}. Give at most {length} "
+            f"{where} The value given to it has {shape[0]} steps, but the scan has length {length}. Give at most "
+            f"{length} "
             f"steps, value[:{length}], or make the scan longer."
         )
     value = jnp.broadcast_to(value, shape[:1] + expected[1:])

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
+import jax.numpy as jnp
 
 from numpyro._shapes import shape_of
 from numpyro.contrib.control_flow.body import Border, ask, hoist_params, tell, wrap_body
@@ -22,8 +22,8 @@ __all__ = ["cond"]
 def cond(pred: Any, true_fun: Callable[[Any], Any], false_fun: Callable[[Any], Any], operand: Any) -> Any:
     """Run one of two functions with sample statements, depending on a boolean that may be traced.
 
-    The two branches must have the same sites: for each, distributions of the same class and shapes (their parameters may
-    differ). Outside, each site appears once, with the distribution of the branch that was taken.
+    The two branches must have the same sites: for each, distributions of the same class and shapes (their parameters
+    may differ). Outside, each site appears once, with the distribution of the branch that was taken.
 
     :param pred: scalar boolean.
     :param true_fun: function of ``operand`` that is run where ``pred`` is True.
@@ -49,7 +49,8 @@ def cond(pred: Any, true_fun: Callable[[Any], Any], false_fun: Callable[[Any], A
         return lax.cond(pred, true_fun, false_fun, operand)
     if shape_of(pred):
         raise ValueError(
-            f"cond: pred must be a scalar, but it has shape {shape_of(pred)}. To choose element by element, compute both "
+            f"cond: pred must be a scalar, but it has shape {shape_of(pred)}. To choose element by element, compute "
+            f"both "
             "parameters and use jnp.where."
         )
     msg = apply_stack(
@@ -121,6 +122,7 @@ def _check_branches(borders: list[Border], outputs: list[Any]) -> None:
                 for output in outputs
             ]
             raise ValueError(
-                f"cond: site '{name}' differs between the branches: {described[0]} if true, {described[1]} if false. Use the same "
+                f"cond: site '{name}' differs between the branches: {described[0]} if true, {described[1]} if false. "
+                f"Use the same "
                 "class of distribution and the same parameter shapes in both."
             )

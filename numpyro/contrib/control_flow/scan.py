@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
+import jax.numpy as jnp
 
 from numpyro._shapes import shape_of
 from numpyro.contrib.control_flow.body import Border, ask, hoist_params, needs_key, tell, wrap_body
@@ -29,13 +29,14 @@ def scan(
 ) -> tuple[Any, Any]:
     """Scan a function with sample statements over the leading axis of ``xs``, carrying state along.
 
-    Every site of the body appears outside once, with one dimension of the scan's length in front of its batch shape, and nothing
-    else changed: a site of batch shape ``B`` and event shape ``E`` in a scan of length ``T`` has batch shape ``(T,) + B`` and
-    values of shape ``(T,) + B + E``. Two scans, one in the other, give ``(T_outer, T_inner) + B``.
+    Every site of the body appears outside once, with one dimension of the scan's length in front of its batch shape,
+    and nothing else changed: a site of batch shape ``B`` and event shape ``E`` in a scan of length ``T`` has batch
+    shape ``(T,) + B`` and values of shape ``(T,) + B + E``. Two scans, one in the other, give ``(T_outer, T_inner) +
+    B``.
 
-    Values for the sites, from ``condition``, ``substitute``, ``replay`` and so on, have that shape too. If they have ``t < T``
-    entries along the scan axis, the first ``t`` steps take them and the others are drawn: so a model conditioned on the
-    past forecasts the future.
+    Values for the sites, from ``condition``, ``substitute``, ``replay`` and so on, have that shape too. If they have
+    ``t < T`` entries along the scan axis, the first ``t`` steps take them and the others are drawn: so a model
+    conditioned on the past forecasts the future.
 
     :param f: function of the carry and a slice of ``xs`` that returns the new carry and an output for this step.
     :param init: first carry, a pytree of arrays; its shapes do not change from step to step.
@@ -44,8 +45,8 @@ def scan(
     :param reverse: scan from the last element of ``xs`` to the first; sites stay in the order of ``xs``.
     :param history: only 1 for now; more is of use to enumerated sites alone.
     :return: last carry, and the outputs stacked along a new leading axis.
-    :raises ValueError: naming site, plates and shapes, where a given value does not fit, where the carry changes its shape,
-        where lengths disagree, or where a key is missing.
+    :raises ValueError: naming site, plates and shapes, where a given value does not fit, where the carry changes its
+        shape, where lengths disagree, or where a key is missing.
     :raises NotImplementedError: for ``history`` other than 1, enumerated sites and ``mutable`` in the body.
 
     >>> import jax.numpy as jnp
@@ -63,7 +64,8 @@ def scan(
     """
     if history != 1:
         raise NotImplementedError(
-            f"scan(history={history}): a history other than 1 serves enumerated discrete sites, which are not available yet. "
+            f"scan(history={history}): a history other than 1 serves enumerated discrete sites, which are not "
+            f"available yet. "
             "Carry earlier values along in the carry instead."
         )
     length = _scan_length(xs, length)
@@ -160,7 +162,9 @@ def _scan_length(xs: Any, length: int | None) -> int:
         raise ValueError("scan: xs holds no array, so the number of steps is unknown; pass length=")
     if len(set(sizes.values())) > 1:
         listing = ", ".join(f"{name}: {size}" for name, size in sizes.items())
-        raise ValueError(f"scan: the number of steps is ambiguous ({listing}); all leading axes, and length, must agree")
+        raise ValueError(
+            f"scan: the number of steps is ambiguous ({listing}); all leading axes, and length, must agree"
+        )
     return next(iter(sizes.values()))
 
 
@@ -174,6 +178,8 @@ def _check_carry(before: Any, after: Any) -> None:
     for (path, old), new in leaves:
         if old.shape != new.shape:
             raise ValueError(
-                f"scan: the carry{jax.tree_util.keystr(path)} has shape {old.shape} at the start and {new.shape} after one step. Its shape must "
-                f"not change: start from an init of shape {new.shape} (values drawn under a plate have the plate's size)."
+                f"scan: the carry{jax.tree_util.keystr(path)} has shape {old.shape} at the start and {new.shape} after "
+                f"one step. Its shape must "
+                f"not change: start from an init of shape {new.shape} (values drawn under a plate have the plate's "
+                f"size)."
             )

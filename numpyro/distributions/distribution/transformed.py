@@ -1,0 +1,207 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Distributions of a transformed random variable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from numpyro._shapes import Shape
+from numpyro.distributions import constraints
+from numpyro.distributions.distribution.base import Distribution
+from numpyro.distributions.distribution.wrappers import Wrapper
+from numpyro.distributions.transforms import AbsTransform, ComposeTransform, Transform
+from numpyro.distributions.util import sum_rightmost
+
+__all__ = ["FoldedDistribution", "TransformedDistribution"]
+
+
+class TransformedDistribution(Wrapper):
+    """Distribution of ``y = t_n(... t_1(x))`` with ``x`` drawn from a base distribution.
+
+    By the change of variables, ``log p(y) = log p(x) - sum_i log |det dt_i/dx|``.
+
+    :param base_distribution: distribution of ``x``; batch dimensions become event dimensions where a transform acts on
+        vectors or matrices.
+    :param transforms: a :class:`~numpyro.distributions.transforms.Transform` or a list of them, first to last.
+
+    >>> import numpyro.distributions as dist
+    >>> from numpyro.distributions.transforms import AffineTransform, ExpTransform
+    >>> d = dist.TransformedDistribution(dist.Normal(0.0, 1.0), [AffineTransform(1.0, 2.0), ExpTransform()])
+    >>> bool(abs(d.log_prob(2.0) - dist.LogNormal(1.0, 2.0).log_prob(2.0)) < 1e-6)
+    True
+    """
+
+    pytree_data_fields = ("base_dist", "transforms")
+    transforms: list[Transform]
+
+    def __init__(
+        self,
+        base_distribution: Distribution,
+        transforms: Transform | Sequence[Transform],
+        *,
+        validate_args: bool | None = None,
+    ) -> None:
+        transforms = [transforms] if isinstance(transforms, Transform) else list(transforms)
+        for transform in transforms:
+            if not isinstance(transform, Transform):
+                raise ValueError(f"transforms must be a Transform or a list of them, but it holds {transform!r}")
+        composed = ComposeTransform(transforms)
+        domain_event_dim = composed.domain.event_dim
+        base_shape = base_distribution.shape()
+        if len(base_shape) < domain_event_dim:
+            base_shape = (1,) * (domain_event_dim - len(base_shape)) + base_shape
+        # Parameters of the transforms can be larger than the base: draws along those dimensions are independent.
+        base_shape = composed.inverse_shape(composed.forward_shape(base_shape))
+        if base_shape[len(base_shape) - base_distribution.event_dim :] != base_distribution.event_shape:
+            raise ValueError(
+                f"the transforms turn events of shape {base_distribution.event_shape} of "
+                f"{type(base_distribution).__name__} into larger "
+                f"ones: they act on values of shape {base_shape}. A base event cannot be repeated; give the base that "
+                f"shape, or "
+                "the transform's parameters the event's shape."
+            )
+        base_distribution = base_distribution.expand(base_shape[: len(base_shape) - base_distribution.event_dim])
+        reinterpreted = domain_event_dim - base_distribution.event_dim
+        if reinterpreted > 0:
+            base_distribution = base_distribution.to_event(reinterpreted)
+        self._wrap(base_distribution, validate_args)
+        self.transforms = transforms
+
+    def _forward_event_dim(self) -> int:
+        event_dim = self.base_dist.event_dim
+        for transform in self.transforms:
+            event_dim += transform.codomain.event_dim - transform.domain.event_dim
+        return event_dim
+
+    def _forward_shape(self) -> Shape:
+        return ComposeTransform(self.transforms).forward_shape(self.base_dist.shape())
+
+    def _derive_batch_shape(self) -> Shape:
+        shape = self._forward_shape()
+        return shape[: len(shape) - self._forward_event_dim()]
+
+    @property
+    def event_shape(self) -> Shape:
+        shape = self._forward_shape()
+        return shape[len(shape) - self._forward_event_dim() :]
+
+    def _extra_rank(self, name: str) -> int:
+        return 0
+
+    def _align_field(self, name: str, value: Any, rank: int) -> Any:
+        if name != "transforms":
+            return super()._align_field(name, value, rank)
+        total_rank = rank + self.base_dist.event_dim
+        aligned = []
+        for transform in value:
+            aligned.append(transform.aligned(total_rank))
+            total_rank += transform.codomain.event_dim - transform.domain.event_dim
+        return aligned
+
+    @property
+    def support(self) -> Any:
+        if not self.transforms:
+            return self.base_dist.support
+        codomain = self.transforms[-1].codomain
+        return constraints.independent(codomain, self.event_dim - codomain.event_dim)
+
+    @property
+    def has_enumerate_support(self) -> bool:
+        return False
+
+    @property
+    def is_discrete(self) -> bool:
+        return self.base_dist.is_discrete
+
+    def _expanded_base(self) -> Distribution:
+        return self.base_dist.expand(self.batch_shape)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        x = self._expanded_base().sample(key, sample_shape)
+        for transform in self.transforms:
+            x = transform(x)
+        return x
+
+    def sample_with_intermediates(self, key: Any, sample_shape: Sequence[int] = ()) -> tuple[Any, Any]:
+        x = self._expanded_base().sample(key, sample_shape)
+        intermediates = []
+        for transform in self.transforms:
+            y, intermediate = transform.call_with_intermediates(x)
+            intermediates.append((x, intermediate))
+            x = y
+        return x, intermediates
+
+    def log_prob(self, value: Any, intermediates: Any = None) -> Any:
+        event_dim = self.event_dim
+        log_det: Any = 0.0
+        y = value
+        for index, transform in reversed(list(enumerate(self.transforms))):
+            x, intermediate = intermediates[index] if intermediates else (transform._inverse(y), None)
+            term = transform.log_abs_det_jacobian(x, y, intermediate)
+            log_det = log_det + sum_rightmost(term, event_dim - transform.codomain.event_dim)
+            event_dim += transform.domain.event_dim - transform.codomain.event_dim
+            y = x
+        return self.base_dist.log_prob(y) - log_det
+
+    def _inverse(self, value: Any) -> tuple[Any, Any]:
+        """The base value, and the sign of the composed transform."""
+        sign: Any = 1
+        for transform in reversed(self.transforms):
+            sign = sign * transform.sign
+            value = transform._inverse(value)
+        return value, sign
+
+    def cdf(self, value: Any) -> Any:
+        x, sign = self._inverse(value)
+        q = self.base_dist.cdf(x)
+        return jnp.where(jnp.asarray(sign) < 0, 1 - q, q)
+
+    def icdf(self, q: Any) -> Any:
+        sign: Any = 1
+        for transform in self.transforms:
+            sign = sign * transform.sign
+        value = self.base_dist.icdf(jnp.where(jnp.asarray(sign) < 0, 1 - q, q))
+        for transform in self.transforms:
+            value = transform(value)
+        return value
+
+
+class FoldedDistribution(TransformedDistribution):
+    """Distribution of the absolute value of a univariate random variable.
+
+    The density is ``p(y) + p(-y)`` for ``y >= 0``, with ``p`` the density of the base.
+
+    :param base_dist: a univariate distribution on the real line.
+
+    >>> import numpyro.distributions as dist
+    >>> d = dist.FoldedDistribution(dist.Normal(1.0, 2.0))
+    >>> bool(abs(d.log_prob(0.5) - jnp.logaddexp(dist.Normal(1.0, 2.0).log_prob(0.5), dist.Normal(1.0,
+    2.0).log_prob(-0.5))) < 1e-6) True
+    """
+
+    support = constraints.positive
+
+    def __init__(self, base_dist: Distribution, *, validate_args: bool | None = None) -> None:
+        if base_dist.event_shape:
+            raise ValueError(
+                f"only univariate distributions can be folded, but {type(base_dist).__name__} has event shape "
+                f"{base_dist.event_shape}. Fold first and call .to_event(n) afterwards."
+            )
+        super().__init__(base_dist, AbsTransform(), validate_args=validate_args)
+
+    def log_prob(self, value: Any, intermediates: Any = None) -> Any:
+        value = jnp.asarray(value)
+        both = jnp.logaddexp(self.base_dist.log_prob(value), self.base_dist.log_prob(-value))
+        return jnp.where(value >= 0, both, -jnp.inf)
+
+    def cdf(self, value: Any) -> Any:
+        inside = self.base_dist.cdf(value) - self.base_dist.cdf(-jnp.asarray(value))
+        return jnp.where(jnp.asarray(value) > 0, inside, 0.0)
+
+    def icdf(self, q: Any) -> Any:
+        raise NotImplementedError("a folded distribution has no closed-form icdf")

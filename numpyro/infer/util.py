@@ -1,0 +1,555 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Densities, initial values and predictions of a model, for users and for inference algorithms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from numpyro._shapes import shape_of
+from numpyro.distributions import biject_to
+from numpyro.handlers import seed, substitute, trace
+from numpyro.infer.arguments import combine, partition
+from numpyro.infer.initialization import init_to_uniform
+from numpyro.infer.potential import ModelPotential, build_potential, site_log_prob
+from numpyro.primitives import Messenger
+
+__all__ = [
+    "ModelInfo",
+    "ParamInfo",
+    "Predictive",
+    "constrain_fn",
+    "find_valid_initial_params",
+    "get_potential_fn",
+    "initialize_model",
+    "log_density",
+    "log_likelihood",
+    "potential_energy",
+    "transform_fn",
+    "unconstrain_fn",
+]
+
+#: How many times an initialisation strategy is tried before it is given up.
+MAX_INITIAL_ATTEMPTS = 100
+
+
+class ParamInfo(NamedTuple):
+    """Unconstrained initial values ``z``, their potential energy, and its gradient."""
+
+    z: Any
+    potential_energy: Any
+    z_grad: Any
+
+
+class ModelInfo(NamedTuple):
+    """What an algorithm needs to sample a model."""
+
+    param_info: ParamInfo
+    potential_fn: Callable[..., Any]
+    postprocess_fn: Callable[..., Any]
+    model_trace: dict[str, Any]
+
+
+class _Values(Messenger):
+    """Puts given values in the place of latent sample sites and parameters, and of deterministic sites if wished."""
+
+    def __init__(self, fn: Any, data: dict[str, Any], condition_deterministic: bool = False) -> None:
+        super().__init__(fn)
+        self.data = data
+        self.types = ("sample", "param", "deterministic") if condition_deterministic else ("sample", "param")
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] not in self.types or msg["name"] not in self.data or msg.get("is_observed"):
+            return
+        msg["value"] = self.data[msg["name"]]
+        if msg["type"] == "sample":
+            msg["intermediates"] = []
+
+
+def log_density(model: Callable[..., Any], model_args: Any, model_kwargs: Any, params: dict[str, Any]) -> Any:
+    """Log of the joint density of a model at given (constrained) values of its latent sites.
+
+    :param params: values by site name.
+    :return: the log density, a scalar, and the model's trace.
+
+    >>> import numpyro, numpyro.distributions as dist
+    >>> log_joint, _ = log_density(lambda: numpyro.sample("x", dist.Normal(0.0, 1.0)), (), {}, {"x": 0.0})
+    >>> round(float(log_joint), 4)
+    -0.9189
+    """
+    recorded = trace(substitute(model, data=params)).get_trace(*model_args, **model_kwargs)
+    log_joint: Any = jnp.zeros(())
+    for site in recorded.values():
+        if site["type"] == "sample":
+            log_joint = log_joint + jnp.sum(site_log_prob(site))
+    return log_joint, recorded
+
+
+def potential_energy(
+    model: Callable[..., Any], model_args: Any, model_kwargs: Any, params: dict[str, Any], enum: bool = False
+) -> Any:
+    """Potential energy of a model at unconstrained parameters: minus the log joint density and the log Jacobian.
+
+    >>> import numpyro, numpyro.distributions as dist
+    >>> float(potential_energy(lambda: numpyro.sample("x", dist.Exponential(1.0)), (), {}, {"x": jnp.array(0.0)}))
+    1.0
+    """
+    _refuse_enumeration(enum)
+    built = build_potential(model, model_args, model_kwargs)
+    return built.potential_fn(params, model_args, model_kwargs)
+
+
+def _refuse_enumeration(enum: bool) -> None:
+    if enum:
+        raise NotImplementedError("enumeration of discrete sites is not available yet; sum them out by hand")
+
+
+def transform_fn(transforms: dict[str, Any], params: dict[str, Any], invert: bool = False) -> dict[str, Any]:
+    """Apply transforms to the values that have the same name; values without one are left out.
+
+    :param invert: apply the inverse transforms.
+    """
+    return {
+        name: (transforms[name].inv if invert else transforms[name])(value)
+        for name, value in params.items()
+        if name in transforms
+    }
+
+
+def constrain_fn(
+    model: Callable[..., Any],
+    model_args: Any,
+    model_kwargs: Any,
+    params: dict[str, Any],
+    return_deterministic: bool = False,
+) -> dict[str, Any]:
+    """Constrained values of a model's latent sites at unconstrained parameters."""
+    built = build_potential(model, model_args, model_kwargs)
+    return built.constrain(params, model_args, model_kwargs, return_deterministic=return_deterministic)
+
+
+def unconstrain_fn(
+    model: Callable[..., Any], model_args: Any, model_kwargs: Any, params: dict[str, Any]
+) -> dict[str, Any]:
+    """Unconstrained parameters at (constrained) values of a model's latent sites."""
+    recorded = trace(substitute(seed(model, rng_seed=0), data=params)).get_trace(*model_args, **(model_kwargs or {}))
+    return {name: biject_to(recorded[name]["fn"].support).inv(value) for name, value in params.items()}
+
+
+def get_potential_fn(
+    model: Callable[..., Any],
+    inv_transforms: dict[str, Any],
+    *,
+    enum: bool = False,
+    replay_model: bool = False,
+    dynamic_args: bool = False,
+    model_args: Any = (),
+    model_kwargs: Any = None,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Potential energy as a function of unconstrained parameters, and the function that constrains them.
+
+    :param inv_transforms: bijections from unconstrained space by site name; what is used are the supports of the model
+        itself.
+    :param replay_model: let the second function return deterministic sites too.
+    :param dynamic_args: return functions of the model's arguments that return these functions.
+    """
+    _refuse_enumeration(enum)
+    built = build_potential(model, model_args, model_kwargs)
+    return _potential_pair(built, dynamic_args, model_args, model_kwargs, replay_model)
+
+
+def _potential_pair(
+    built: ModelPotential, dynamic_args: bool, model_args: Any, model_kwargs: Any, replay_model: bool = True
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def potential(*args: Any, **kwargs: Any) -> Callable[..., Any]:
+        return lambda params: built.potential_fn(params, args, kwargs)
+
+    def postprocess(*args: Any, **kwargs: Any) -> Callable[..., Any]:
+        return lambda params: built.constrain(params, args, kwargs, return_deterministic=replay_model)
+
+    if dynamic_args:
+        return potential, postprocess
+    model_kwargs = model_kwargs or {}
+    return potential(*model_args, **model_kwargs), postprocess(*model_args, **model_kwargs)
+
+
+def find_valid_initial_params(
+    rng_key: Any,
+    model: Callable[..., Any],
+    *,
+    init_strategy: Callable[..., Any] = init_to_uniform,
+    enum: bool = False,
+    model_args: Any = (),
+    model_kwargs: Any = None,
+    prototype_params: Any = None,
+    forward_mode_differentiation: bool = False,
+    validate_grad: bool = True,
+) -> tuple[ParamInfo, Any]:
+    """Unconstrained initial parameters with finite density (and gradient), and whether any were found.
+
+    The strategy is tried up to 100 times. A key of shape ``(n, ...)`` gives parameters with a leading axis of size
+    ``n``.
+    """
+    _refuse_enumeration(enum)
+    built = build_potential(model, model_args, model_kwargs, init_strategy=init_strategy)
+    return _find_valid(
+        rng_key, built, model_args, model_kwargs, forward_mode_differentiation, validate_grad, prototype_params
+    )
+
+
+def _find_valid(
+    rng_key: Any,
+    built: ModelPotential,
+    model_args: Any,
+    model_kwargs: Any,
+    forward_mode: bool,
+    validate_grad: bool,
+    prototype: Any = None,
+) -> tuple[ParamInfo, Any]:
+    def potential(params: Any) -> Any:
+        return built.potential_fn(params, model_args, model_kwargs)
+
+    def attempt(key: Any) -> ParamInfo:
+        params = built.init_params(key, model_args, model_kwargs)
+        if prototype is not None:
+            params = {name: params[name] for name in prototype}
+        if not validate_grad:
+            return ParamInfo(params, potential(params), jax.tree.map(jnp.zeros_like, params))
+        if forward_mode:
+            return ParamInfo(params, potential(params), jax.jacfwd(potential)(params))
+        return ParamInfo(params, *jax.value_and_grad(potential)(params))
+
+    def is_valid(info: ParamInfo) -> Any:
+        finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((info.potential_energy, info.z_grad))]
+        return jnp.all(jnp.stack(finite))
+
+    def search(key: Any) -> tuple[ParamInfo, Any]:
+        # One call of the gradient: the first attempt is a turn of the loop like the others.
+        abstract = jax.eval_shape(attempt, key)
+        blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), abstract)
+
+        def retry(state: Any) -> Any:
+            key, count, _, _ = state
+            key, subkey = jax.random.split(key)
+            info = attempt(subkey)
+            return key, count + 1, info, is_valid(info)
+
+        def unfinished(state: Any) -> Any:
+            return (state[1] < MAX_INITIAL_ATTEMPTS) & ~state[3]
+
+        _, _, info, valid = jax.lax.while_loop(unfinished, retry, (key, 0, blank, jnp.array(False)))
+        return info, valid
+
+    is_typed = jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key)
+    is_batched = jnp.ndim(rng_key) > (0 if is_typed else 1)
+    return jax.jit(jax.vmap(search) if is_batched else search)(rng_key)
+
+
+def initialize_model(
+    rng_key: Any,
+    model: Callable[..., Any],
+    *,
+    init_strategy: Callable[..., Any] = init_to_uniform,
+    dynamic_args: bool = False,
+    model_args: Any = (),
+    model_kwargs: Any = None,
+    forward_mode_differentiation: bool = False,
+    validate_grad: bool = True,
+) -> ModelInfo:
+    """Everything an algorithm on unconstrained space needs of a model.
+
+    :param rng_key: a key, or an array of keys for as many initial values.
+    :param dynamic_args: return functions of the model's arguments in the place of the potential and the postprocessing
+        function.
+    :return: initial parameters with potential energy and gradient; the potential function; the function that maps
+        parameters to latent and deterministic sites; the model's trace.
+    :raises ValueError: if there is no latent site; if no valid initial parameters are found, naming the sites
+        responsible.
+
+    >>> import jax, numpyro, numpyro.distributions as dist
+    >>> def model(y):
+    ...     mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+    ...     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+    >>> info = initialize_model(jax.random.key(0), model, model_args=(1.0,))
+    >>> sorted(info.postprocess_fn(info.param_info.z))
+    ['mu']
+    """
+    built = build_potential(model, model_args, model_kwargs, init_strategy=init_strategy)
+    info, valid = _find_valid(rng_key, built, model_args, model_kwargs, forward_mode_differentiation, validate_grad)
+    if not isinstance(valid, jax.core.Tracer) and not np.all(np.asarray(valid)):
+        z = info.z
+        for _ in range(np.ndim(valid)):
+            first = int(np.argmin(np.asarray(valid)))
+            z = jax.tree.map(lambda x, first=first: x[first], z)
+        explanation = built.explain_invalid(z, model_args, model_kwargs)
+        raise ValueError(f"no valid initial parameters in {MAX_INITIAL_ATTEMPTS} attempts.\n{explanation}")
+    potential_fn, postprocess_fn = _potential_pair(built, dynamic_args, model_args, model_kwargs)
+    return ModelInfo(info, potential_fn, postprocess_fn, _abstract_trace(model, model_args, model_kwargs or {}))
+
+
+def _abstract_trace(model: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
+    """The model's trace, with abstract arrays in the place of distributions' parameters and values."""
+    sites: dict[str, Any] = {}
+
+    def look() -> Any:
+        sites.update(trace(seed(model, rng_seed=0)).get_trace(*args, **kwargs))
+        return {name: (site["fn"], site["value"]) for name, site in sites.items() if site["type"] == "sample"}
+
+    for name, (fn, value) in jax.eval_shape(look).items():
+        sites[name] = {**sites[name], "fn": fn, "value": value}
+    return sites
+
+
+class Predictive:
+    """Draws from the predictive distribution: runs a model with latent sites at given draws, and the others sampled.
+
+    Leave what is to be predicted unobserved: pass None for the data. Sites inside ``scan`` take draws of
+    fewer steps than the scan has: the rest is drawn, which is a forecast.
+
+    :param model: the model.
+    :param posterior_samples: draws by site name with leading axes for the draws, or None for the prior predictive.
+    :param guide: a guide, whose draws take the place of ``posterior_samples``.
+    :param params: values of ``param`` sites in model and guide.
+    :param num_samples: number of draws; needed where neither ``posterior_samples`` nor batched ``params`` tell it.
+    :param return_sites: names of the sites to return; by default sample sites without given draws, and deterministic
+        ones.
+    :param infer_discrete: not available yet.
+    :param parallel: run all draws at once by ``vmap`` (fast, more memory) rather than one by one.
+    :param batch_ndims: number of leading axes of the draws (1 by default, 0 for a single one, 2 for chains by draws).
+    :param condition_deterministic: take deterministic sites from ``posterior_samples`` too; by default they are
+        computed again.
+    :param exclude_deterministic: the opposite of ``condition_deterministic``, its name in earlier versions.
+    :raises ValueError: where the number of draws is unknown or the draws disagree about it.
+
+    Later calls with arguments of the same shapes compile nothing.
+
+    >>> import jax, numpyro, numpyro.distributions as dist
+    >>> def model(y=None):
+    ...     mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+    ...     return numpyro.sample("y", dist.Normal(mu, 1.0).expand([3]), obs=y)
+    >>> draws = {"mu": jax.numpy.zeros(100)}
+    >>> {name: x.shape for name, x in Predictive(model, draws)(jax.random.key(0)).items()}
+    {'y': (100, 3)}
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        posterior_samples: dict[str, Any] | None = None,
+        *,
+        guide: Callable[..., Any] | None = None,
+        params: dict[str, Any] | None = None,
+        num_samples: int | None = None,
+        return_sites: Sequence[str] | None = None,
+        infer_discrete: bool = False,
+        parallel: bool = False,
+        batch_ndims: int | None = None,
+        condition_deterministic: bool | None = None,
+        exclude_deterministic: bool | None = None,
+    ) -> None:
+        if infer_discrete:
+            raise NotImplementedError(
+                "Predictive(infer_discrete=True) needs enumeration of discrete sites, which is not available yet"
+            )
+        if posterior_samples is None and guide is None and num_samples is None and not params:
+            raise ValueError(
+                "Predictive needs posterior_samples, a guide, params or num_samples to know how many draws to make"
+            )
+        if posterior_samples and guide is not None:
+            raise ValueError("Predictive takes posterior_samples or a guide, which makes them, but not both")
+        if exclude_deterministic is not None:
+            warnings.warn(
+                "exclude_deterministic is deprecated; write condition_deterministic="
+                f"{not exclude_deterministic} instead",
+                FutureWarning,
+                stacklevel=2,
+            )
+            if condition_deterministic is None:
+                condition_deterministic = not exclude_deterministic
+        self.model = model
+        self.posterior_samples = posterior_samples or {}
+        self.guide = guide
+        self.params = params or {}
+        self.return_sites = return_sites
+        self.infer_discrete = infer_discrete
+        self.parallel = parallel
+        self.batch_ndims = (0 if guide is not None else 1) if batch_ndims is None else batch_ndims
+        self.condition_deterministic = bool(condition_deterministic)
+        self.num_samples, self._batch_shape = self._draw_shape(num_samples)
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    @property
+    def exclude_deterministic(self) -> bool:
+        """Whether deterministic sites are computed again; the opposite of ``condition_deterministic``."""
+        return not self.condition_deterministic
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_compiled": {}}
+
+    def _draw_shape(self, num_samples: int | None) -> tuple[int, tuple[int, ...]]:
+        """Number of draws and their shape, from what was given."""
+        batched = self.posterior_samples or (self.params if self.guide is None or self.batch_ndims else {})
+        if self.guide is not None and not self.posterior_samples:
+            if num_samples is None and not self.batch_ndims:
+                num_samples = 1
+            if not self.batch_ndims:
+                return int(num_samples or 1), (int(num_samples or 1),)
+        shape: tuple[int, ...] | None = None
+        for name, value in batched.items():
+            leading = shape_of(value)[: self.batch_ndims]
+            if len(leading) < self.batch_ndims:
+                raise ValueError(
+                    f"Predictive: '{name}' has shape {shape_of(value)}, which has fewer than "
+                    f"batch_ndims={self.batch_ndims} dimensions"
+                )
+            if shape is None:
+                shape = leading
+            elif shape != leading:
+                raise ValueError(
+                    f"Predictive: the draws disagree about their number: '{name}' has leading shape {leading}, others "
+                    f"have {shape}"
+                )
+        if shape is None:
+            if num_samples is None:
+                raise ValueError("Predictive: num_samples is needed, since no draws are given that would tell it")
+            return num_samples, (num_samples,)
+        count = int(np.prod(shape))
+        if num_samples is not None and num_samples != count:
+            if not self.batch_ndims:
+                return num_samples, (num_samples,)
+            warnings.warn(
+                f"Predictive: num_samples={num_samples} is not the number of draws in posterior_samples, {count}, "
+                f"which is used",
+                UserWarning,
+                stacklevel=3,
+            )
+        return count, shape
+
+    def __call__(self, rng_key: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Draw, with the given arguments of the model; returns arrays by site name, the draws' axes first."""
+        arrays, static = partition((args, kwargs))
+        key = hash(static)
+        compiled = self._compiled.get(key)
+        if compiled is None or compiled[0] != static:  # type: ignore[index]
+            compiled = (static, jax.jit(partial(self._predict, static)))  # type: ignore[assignment]
+            self._compiled[key] = compiled
+        try:
+            return compiled[1](rng_key, arrays, self.posterior_samples, self.params)  # type: ignore[index]
+        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+            # The model looks at its arguments' values (an `if`, a shape): they become constants of the program.
+            constant = jax.jit(lambda rng_key, draws, params: self._predict(static, rng_key, arrays, draws, params))
+            return constant(rng_key, self.posterior_samples, self.params)
+
+    def _predict(self, static: Any, rng_key: Any, arrays: Any, draws: Any, params: Any) -> dict[str, Any]:
+        args, kwargs = combine(arrays, static)
+        if not self.batch_ndims and not (self.guide is not None or not draws):
+            if self.num_samples == 1:
+                return self._one(rng_key, draws, params, args, kwargs)
+        keys = jax.random.split(rng_key, self.num_samples)
+        flatten = partial(jax.tree.map, lambda x: jnp.reshape(x, (self.num_samples, *shape_of(x)[self.batch_ndims :])))
+        batched_draws = flatten(draws) if self.batch_ndims else {}
+        batched_params = flatten(params) if self.batch_ndims and self.guide is not None else {}
+        shared_draws = {} if self.batch_ndims else draws
+        shared_params = {} if self.batch_ndims and self.guide is not None else params
+
+        def single(inputs: Any) -> dict[str, Any]:
+            key, draw, param = inputs
+            return self._one(key, draw | shared_draws, param | shared_params, args, kwargs)
+
+        run = jax.vmap(single) if self.parallel else partial(jax.lax.map, single)
+        result = run((keys, batched_draws, batched_params))
+        shape = self._batch_shape if len(self._batch_shape) else (self.num_samples,)
+        return jax.tree.map(lambda x: jnp.reshape(x, shape + x.shape[1:]), result)
+
+    def _one(self, key: Any, draw: Any, params: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+        """One run of the model."""
+        if self.guide is not None:
+            key, guide_key = jax.random.split(key)
+            guide = substitute(seed(self.guide, rng_seed=guide_key), data=params)
+            recorded = trace(guide).get_trace(*args, **kwargs)
+            draw = {name: site["value"] for name, site in recorded.items() if site["type"] == "sample"}
+            if self.condition_deterministic:
+                draw |= {name: site["value"] for name, site in recorded.items() if site["type"] == "deterministic"}
+        model = _Values(seed(self.model, rng_seed=key), {**params, **draw}, self.condition_deterministic)
+        recorded = trace(model).get_trace(*args, **kwargs)
+        if self.return_sites == "" or self.return_sites == ():
+            wanted = [name for name, site in recorded.items() if site["type"] in ("sample", "deterministic")]
+        elif self.return_sites is not None:
+            wanted = list(self.return_sites)
+            missing = [name for name in wanted if name not in recorded]
+            if missing:
+                raise ValueError(
+                    f"Predictive: the model has no site {', '.join(map(repr, missing))}; it has {', '.join(recorded)}"
+                )
+        else:
+            wanted = [
+                name
+                for name, site in recorded.items()
+                if site["type"] == "deterministic"
+                or (site["type"] == "sample" and (name not in draw or _is_longer(site["value"], draw[name])))
+            ]
+        return {name: recorded[name]["value"] for name in wanted}
+
+
+def _is_longer(value: Any, given: Any) -> bool:
+    """Whether a site has more steps than were given, so that the others were drawn."""
+    return shape_of(value)[:1] > shape_of(given)[:1]
+
+
+def log_likelihood(
+    model: Callable[..., Any],
+    posterior_samples: dict[str, Any],
+    *args: Any,
+    parallel: bool = False,
+    batch_ndims: int = 1,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """Log likelihood of each observation at each draw.
+
+    :param model: the model.
+    :param posterior_samples: draws of all latent sites by name, with ``batch_ndims`` leading axes.
+    :param args: the model's arguments, with the data.
+    :param parallel: all draws at once by ``vmap`` rather than one by one.
+    :param batch_ndims: number of leading axes of the draws.
+    :return: for each observed site an array of the draws' axes followed by the site's batch shape.
+
+    >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist
+    >>> def model(y):
+    ...     mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+    ...     numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+    >>> log_likelihood(model, {"mu": jnp.zeros(10)}, jnp.ones(3))["y"].shape
+    (10, 3)
+    """
+    arrays, static = partition((args, kwargs))
+
+    def single(draw: Any, arrays: Any) -> dict[str, Any]:
+        args, kwargs = combine(arrays, static)
+        handled = _Values(seed(model, rng_seed=0), draw)
+        recorded = trace(handled).get_trace(*args, **kwargs)
+        return {
+            name: site["fn"].log_prob(site["value"])
+            for name, site in recorded.items()
+            if site["type"] == "sample" and site["is_observed"] and name not in draw
+        }
+
+    def run(draws: Any, arrays: Any) -> dict[str, Any]:
+        function = partial(single, arrays=arrays)
+        if not batch_ndims:
+            return function(draws)
+        shapes = {shape_of(value)[:batch_ndims] for value in draws.values()}
+        if len(shapes) != 1:
+            raise ValueError(f"log_likelihood: the draws disagree about their number: leading shapes {sorted(shapes)}")
+        [shape] = shapes
+        flat = jax.tree.map(lambda x: jnp.reshape(x, (int(np.prod(shape)), *jnp.shape(x)[batch_ndims:])), draws)
+        result = jax.vmap(function)(flat) if parallel else jax.lax.map(function, flat)
+        return jax.tree.map(lambda x: jnp.reshape(x, shape + x.shape[1:]), result)
+
+    return jax.jit(run)(posterior_samples, arrays)
