@@ -20,10 +20,9 @@ import functools
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
-import numpy as np
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from numpyro._shapes import insert_batch_dims
 

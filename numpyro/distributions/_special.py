@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 import jax
 from jax import lax
 import jax.numpy as jnp

@@ -12,14 +12,13 @@ import sys
 from typing import Any
 import warnings
 
-import numpy as np
-
 import jax
 from jax import lax
 import jax.extend.core
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import digamma
+import numpy as np
 
 from numpyro._shapes import broadcast_shapes, reshape, shape_of
 from numpyro.distributions._pytree import array_equiv, is_host_value, namespace

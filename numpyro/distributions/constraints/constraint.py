@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from numpyro._shapes import Shape, shape_of
 from numpyro.distributions._pytree import DeclaredPytree, is_host_value, namespace
@@ -34,9 +33,9 @@ __all__ = [
 class Constraint(DeclaredPytree):
     """A set of values: the support of a distribution, the range of a parameter, the domain of a transform.
 
-    A subclass sets :attr:`is_discrete` and :attr:`event_dim`, defines ``__call__`` and :meth:`feasible_like`, and, if it
-    has array parameters, names them in :attr:`arg_event_dims`. That is enough to make it a pytree: a declared parameter
-    is a leaf if it is an array and static if it is a Python number. Values on the host are checked by NumPy.
+    A subclass sets :attr:`is_discrete` and :attr:`event_dim`, defines ``__call__`` and :meth:`feasible_like`, and, if
+    it has array parameters, names them in :attr:`arg_event_dims`. That is enough to make it a pytree: a declared
+    parameter is a leaf if it is an array and static if it is a Python number. Values on the host are checked by NumPy.
 
     >>> class even(Constraint):
     ...     is_discrete = True
@@ -192,7 +191,8 @@ class IndependentConstraint(Constraint):
             raise TypeError(f"`base_constraint` must be a constraint; it is {base_constraint!r}.")
         if not isinstance(reinterpreted_batch_ndims, int | np.integer) or reinterpreted_batch_ndims < 0:
             raise ValueError(
-                f"`reinterpreted_batch_ndims` must be an integer that is not negative; it is {reinterpreted_batch_ndims!r}."
+                "`reinterpreted_batch_ndims` must be an integer that is not negative; it is "
+                f"{reinterpreted_batch_ndims!r}."
             )
         if isinstance(base_constraint, IndependentConstraint):
             reinterpreted_batch_ndims += base_constraint.reinterpreted_batch_ndims
