@@ -27,6 +27,7 @@ import numpy as np
 
 from numpyro._shapes import Shape, broadcast_shapes, can_expand, insert_batch_dims, shape_of
 from numpyro.distributions import constraints
+from numpyro.distributions._pytree import is_array
 from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.site_checks import value_conflict
 from numpyro.util import find_stack_level, not_jax_tracer
@@ -105,7 +106,12 @@ def _holds_arrays(value: Any) -> bool:
     """Whether a value holds anything that a JAX transformation could change."""
     if isinstance(value, bool | int | float | complex | str | bytes | None):
         return False
-    return any(hasattr(leaf, "shape") for leaf in jax.tree.leaves(value))
+    return any(is_array(leaf) for leaf in jax.tree.leaves(value))
+
+
+def _is_numeric(value: Any) -> bool:
+    """Whether a value is an array (concrete, traced or abstract) or a number."""
+    return is_array(value) or isinstance(value, int | float | complex)
 
 
 class DistributionMeta(type):
@@ -273,7 +279,7 @@ class Distribution(metaclass=DistributionMeta):
             if isinstance(value, Distribution):
                 shape = value.batch_shape
                 shapes.append(shape[: len(shape) - self._extra_rank(name)])
-            elif hasattr(value, "shape") or isinstance(value, int | float | complex):
+            elif _is_numeric(value):
                 shapes.append(self._batch_part(value, self._field_event_dim(name, value)))
         return shapes
 
@@ -356,7 +362,7 @@ class Distribution(metaclass=DistributionMeta):
             return type(value)(self._align_field(name, item, rank) for item in value)
         if isinstance(value, dict):
             return {key: self._align_field(name, item, rank) for key, item in value.items()}
-        if hasattr(value, "shape") or isinstance(value, int | float | complex):
+        if _is_numeric(value):
             return insert_batch_dims(value, rank, self._field_event_dim(name, value))
         return value
 
@@ -375,7 +381,7 @@ class Distribution(metaclass=DistributionMeta):
         event_dims = {}
         fields = self._data_fields()
         for name, value in fields.items():
-            if hasattr(value, "shape") or isinstance(value, int | float | complex):
+            if _is_numeric(value):
                 event_dims[name] = self._field_event_dim(name, value)
         aligned.__dict__.update(
             {
