@@ -243,7 +243,7 @@ def _flatten_with_keys(x: DeclaredPytree) -> tuple[tuple[tuple[Any, Any], ...], 
 
 def _unflatten(cls: type, aux: tuple[tuple[str, ...], _Static], children: Any) -> Any:
     names, static = aux
-    x = object.__new__(cls)
+    x: Any = object.__new__(cls)
     vars(x).update(static.values)
     vars(x).update(zip(names, children, strict=True))
     vars(x)["_child_names"] = names

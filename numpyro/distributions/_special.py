@@ -74,7 +74,7 @@ def _fraction_derivatives(p: Any, q: Any, z: Any) -> tuple[Any, Any]:
         new, new_p = jax.jvp(lambda *v: step(m, *v), (*value, p, q), (*tangent_p, one, zero))
         _, new_q = jax.jvp(lambda *v: step(m, *v), (*value, p, q), (*tangent_q, zero, one))
         changes = (new[0] - value[0], new_p[0] - tangent_p[0], new_q[0] - tangent_q[0])
-        sizes = (1.0, jnp.abs(new_p[0]), jnp.abs(new_q[0]))
+        sizes: tuple[Any, ...] = (1.0, jnp.abs(new_p[0]), jnp.abs(new_q[0]))
         moving = [jnp.abs(c) > 4 * jnp.finfo(z.dtype).eps * (s + 1e-3) for c, s in zip(changes, sizes, strict=True)]
         return m + 1, new, new_p, new_q, jnp.any(moving[0] | moving[1] | moving[2])
 

@@ -134,6 +134,31 @@ class LessThanEq(LessThan):
         return xp.less_equal(x, self.upper_bound)
 
 
+class HalfLine(Constraint):
+    """The numbers on one side of a bound, where the side may be known only when a program runs.
+
+    :param bound: the end.
+    :param direction: positive for the numbers above the bound, negative for those below.
+    """
+
+    arg_event_dims: ClassVar[dict[str, int]] = {"bound": 0, "direction": 0}
+
+    def __init__(self, bound: Any, direction: Any) -> None:
+        self.bound = bound
+        self.direction = direction
+
+    @property
+    def sign(self) -> Any:
+        return namespace(self.direction).sign(self.direction)
+
+    def __call__(self, x: Any) -> Any:
+        xp = namespace(x, self.bound, self.direction)
+        return xp.where(xp.greater(self.direction, 0), xp.greater(x, self.bound), xp.less(x, self.bound))
+
+    def feasible_like(self, prototype: Any) -> Any:
+        return filled(prototype, self.bound + self.sign * _step(self.bound))
+
+
 class Interval(Constraint):
     """The numbers between two bounds, and the bounds.
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from numpyro.distributions import constraints
 from numpyro.distributions.constraints import Constraint
+from numpyro.distributions.constraints.elementwise import HalfLine
 from numpyro.distributions.transforms.elementwise import (
     AffineTransform,
     ComplexTransform,
     ExpTransform,
-    HalfLine,
     SigmoidTransform,
     SoftplusTransform,
 )
@@ -96,6 +96,10 @@ def _is_discrete(constraint: Any) -> bool:
         return False
 
 
+def _always(make: type[Transform]) -> Factory:
+    return lambda constraint: make()
+
+
 #: The transform from an unconstrained space onto a constraint.
 biject_to = ConstraintRegistry()
 
@@ -115,7 +119,7 @@ for _constraint, _transform in (
     (constraints.softplus_positive, SoftplusTransform),
     (constraints.unit_interval, SigmoidTransform),
 ):
-    biject_to.register(_constraint, lambda constraint, make=_transform: make())
+    biject_to.register(_constraint, _always(_transform))
 
 
 @biject_to.register(constraints.independent)

@@ -18,8 +18,7 @@ from numpyro._shapes import Shape, broadcast_shapes, shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions._pytree import is_host_value, namespace
 from numpyro.distributions.constraints import Constraint
-from numpyro.distributions.constraints.constraint import filled
-from numpyro.distributions.constraints.elementwise import Real
+from numpyro.distributions.constraints.elementwise import HalfLine, Real
 from numpyro.distributions.transforms.transform import Transform
 from numpyro.distributions.util import sum_rightmost
 
@@ -224,33 +223,6 @@ class SoftplusTransform(Transform):
 def softplus_inverse(y: Any) -> Any:
     """:math:`\\log(e^y - 1)`, accurate for small and for large ``y``."""
     return y + jnp.log(-jnp.expm1(-y))
-
-
-class HalfLine(Constraint):
-    """The numbers on one side of a bound, where the side may be known only when a program runs.
-
-    :param bound: the end.
-    :param direction: positive for the numbers above the bound, negative for those below.
-    """
-
-    arg_event_dims: ClassVar[dict[str, int]] = {"bound": 0, "direction": 0}
-
-    def __init__(self, bound: Any, direction: Any) -> None:
-        self.bound = bound
-        self.direction = direction
-
-    @property
-    def sign(self) -> Any:
-        return namespace(self.direction).sign(self.direction)
-
-    def __call__(self, x: Any) -> Any:
-        xp = namespace(x, self.bound, self.direction)
-        return xp.where(xp.greater(self.direction, 0), xp.greater(x, self.bound), xp.less(x, self.bound))
-
-    def feasible_like(self, prototype: Any) -> Any:
-        xp = namespace(self.bound, self.direction)
-        step = xp.maximum(1.0, xp.abs(self.bound) * 2.0**-8)
-        return filled(prototype, self.bound + xp.where(xp.greater(self.direction, 0), step, -step))
 
 
 def image(

@@ -16,6 +16,7 @@ import numpy as np
 
 from numpyro._shapes import Shape, broadcast_shapes, shape_of
 from numpyro.distributions import constraints
+from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.transforms.elementwise import softplus_inverse
 from numpyro.distributions.transforms.transform import Transform
 from numpyro.distributions.transforms.vectors import log_one_minus_tanh_squared
@@ -80,7 +81,7 @@ class TriangleTransform(Transform):
     """
 
     domain = constraints.real_vector
-    codomain = constraints.lower_cholesky
+    codomain: Constraint = constraints.lower_cholesky
 
     def _diagonal(self, x: Any) -> Any:
         raise NotImplementedError
@@ -249,8 +250,8 @@ class CholeskyTransform(Transform):
     [[2.0]]
     """
 
-    domain = constraints.positive_definite
-    codomain = constraints.lower_cholesky
+    domain: Constraint = constraints.positive_definite
+    codomain: Constraint = constraints.lower_cholesky
 
     def __call__(self, x: Any) -> Any:
         return jnp.linalg.cholesky(x)
