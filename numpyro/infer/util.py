@@ -384,7 +384,7 @@ class Predictive:
         self.batch_ndims = (0 if guide is not None else 1) if batch_ndims is None else batch_ndims
         self.condition_deterministic = bool(condition_deterministic)
         self.num_samples, self._batch_shape = self._draw_shape(num_samples)
-        self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._compiled: Callable[..., Any] | None = None
 
     @property
     def exclude_deterministic(self) -> bool:
@@ -392,7 +392,7 @@ class Predictive:
         return not self.condition_deterministic
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_compiled": {}}
+        return {**self.__dict__, "_compiled": None}
 
     def _draw_shape(self, num_samples: int | None) -> tuple[int, tuple[int, ...]]:
         """Number of draws and their shape, from what was given."""
@@ -436,13 +436,10 @@ class Predictive:
     def __call__(self, rng_key: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Draw, with the given arguments of the model; returns arrays by site name, the draws' axes first."""
         arrays, static = partition((args, kwargs))
-        key = hash(static)
-        compiled = self._compiled.get(key)
-        if compiled is None or compiled[0] != static:  # type: ignore[index]
-            compiled = (static, jax.jit(partial(self._predict, static)))  # type: ignore[assignment]
-            self._compiled[key] = compiled
+        if self._compiled is None:
+            self._compiled = jax.jit(self._predict, static_argnums=0)
         try:
-            return compiled[1](rng_key, arrays, self.posterior_samples, self.params)  # type: ignore[index]
+            return self._compiled(static, rng_key, arrays, self.posterior_samples, self.params)
         except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
             # The model looks at its arguments' values (an `if`, a shape): they become constants of the program.
             constant = jax.jit(lambda rng_key, draws, params: self._predict(static, rng_key, arrays, draws, params))
@@ -529,27 +526,37 @@ def log_likelihood(
     (10, 3)
     """
     arrays, static = partition((args, kwargs))
+    if batch_ndims:
+        shapes = {shape_of(value)[:batch_ndims] for value in posterior_samples.values()}
+        if len(shapes) != 1:
+            raise ValueError(f"log_likelihood: the draws disagree about their number: leading shapes {sorted(shapes)}")
+    try:
+        return _compiled_log_likelihood(model, static, parallel, batch_ndims, posterior_samples, arrays)
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+        # The model looks at its arguments' values (an `if`, a shape): they become constants of the program.
+        constant = partial(_log_likelihood, model, static, parallel, batch_ndims, arrays=arrays)
+        return jax.jit(constant)(posterior_samples)
 
-    def single(draw: Any, arrays: Any) -> dict[str, Any]:
-        args, kwargs = combine(arrays, static)
-        handled = _Values(seed(model, rng_seed=0), draw)
-        recorded = trace(handled).get_trace(*args, **kwargs)
+
+def _log_likelihood(
+    model: Callable[..., Any], static: Any, parallel: bool, batch_ndims: int, draws: dict[str, Any], arrays: Any
+) -> dict[str, Any]:
+    args, kwargs = combine(arrays, static)
+
+    def single(draw: Any) -> dict[str, Any]:
+        recorded = trace(_Values(seed(model, rng_seed=0), draw)).get_trace(*args, **kwargs)
         return {
             name: site["fn"].log_prob(site["value"])
             for name, site in recorded.items()
             if site["type"] == "sample" and site["is_observed"] and name not in draw
         }
 
-    def run(draws: Any, arrays: Any) -> dict[str, Any]:
-        function = partial(single, arrays=arrays)
-        if not batch_ndims:
-            return function(draws)
-        shapes = {shape_of(value)[:batch_ndims] for value in draws.values()}
-        if len(shapes) != 1:
-            raise ValueError(f"log_likelihood: the draws disagree about their number: leading shapes {sorted(shapes)}")
-        [shape] = shapes
-        flat = jax.tree.map(lambda x: jnp.reshape(x, (int(np.prod(shape)), *jnp.shape(x)[batch_ndims:])), draws)
-        result = jax.vmap(function)(flat) if parallel else jax.lax.map(function, flat)
-        return jax.tree.map(lambda x: jnp.reshape(x, shape + x.shape[1:]), result)
+    if not batch_ndims:
+        return single(draws)
+    shape = next(shape_of(value)[:batch_ndims] for value in draws.values())
+    flat = jax.tree.map(lambda x: jnp.reshape(x, (int(np.prod(shape)), *jnp.shape(x)[batch_ndims:])), draws)
+    result = jax.vmap(single)(flat) if parallel else jax.lax.map(single, flat)
+    return jax.tree.map(lambda x: jnp.reshape(x, shape + x.shape[1:]), result)
 
-    return jax.jit(run)(posterior_samples, arrays)
+
+_compiled_log_likelihood = jax.jit(_log_likelihood, static_argnums=(0, 1, 2, 3))

@@ -112,7 +112,7 @@ def _check_branches(borders: list[Border], outputs: list[Any]) -> None:
         other = borders[1].sites[name]
         if (site.type, site.is_observed) != (other.type, other.is_observed):
             raise ValueError(f"cond: site '{name}' is of another kind (type, observed) in one branch than in the other")
-        structures = [jax.tree.structure(output[name]) for output in outputs]
+        structures: list[Any] = [jax.tree.structure(output[name]) for output in outputs]
         shapes = [[leaf.shape for leaf in jax.tree.leaves(output[name])] for output in outputs]
         if structures[0] != structures[1] or shapes[0] != shapes[1]:
             described = [

@@ -169,10 +169,11 @@ def _scan_length(xs: Any, length: int | None) -> int:
 
 
 def _check_carry(before: Any, after: Any) -> None:
-    if jax.tree.structure(before) != jax.tree.structure(after):
+    structures: list[Any] = [jax.tree.structure(before), jax.tree.structure(after)]
+    if structures[0] != structures[1]:
         raise ValueError(
             "scan: the body returns a carry of another structure than init.\n"
-            f"init: {jax.tree.structure(before)}\nbody: {jax.tree.structure(after)}"
+            f"init: {structures[0]}\nbody: {structures[1]}"
         )
     leaves = zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True)
     for (path, old), new in leaves:

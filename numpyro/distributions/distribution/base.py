@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 import functools
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 import warnings
 
 import jax
@@ -173,7 +173,7 @@ class Distribution(metaclass=DistributionMeta):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "log_prob" in cls.__dict__:
-            cls.log_prob = _checked(cls.__dict__["log_prob"])
+            setattr(cls, "log_prob", _checked(cls.__dict__["log_prob"]))  # noqa: B010
         jax.tree_util.register_pytree_node(cls, lambda d: d.tree_flatten(), cls.tree_unflatten)
 
     def __init__(
@@ -217,6 +217,11 @@ class Distribution(metaclass=DistributionMeta):
                 "counted from the right."
             ) from None
         Distribution.__init__(self, batch_shape, event_shape, validate_args=validate_args)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Parameters are attributes, named in ``arg_constraints``."""
 
     # Shapes
 
@@ -322,7 +327,7 @@ class Distribution(metaclass=DistributionMeta):
         }
 
     def _declared_event_dim(self, name: str) -> int:
-        constraint = type(self).arg_constraints.get(name)
+        constraint: Any = type(self).arg_constraints.get(name)
         try:
             return int(constraint.event_dim)
         except (AttributeError, NotImplementedError, TypeError):
@@ -377,7 +382,7 @@ class Distribution(metaclass=DistributionMeta):
             return self
         own_rank = len(self.batch_shape)
         rank = own_rank if rank is None else max(rank, own_rank)
-        aligned = object.__new__(type(self))
+        aligned: Any = object.__new__(type(self))
         event_dims = {}
         fields = self._data_fields()
         for name, value in fields.items():

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ class ExpandedDistribution(Distribution):
     """
 
     pytree_data_fields = ("base_dist",)
+    base_dist: Distribution
 
     def __init__(self, base_dist: Distribution, batch_shape: Sequence[int] = ()) -> None:
         if isinstance(base_dist, ExpandedDistribution) and can_expand(base_dist.batch_shape, batch_shape):
@@ -144,8 +145,9 @@ class ExpandedDistribution(Distribution):
 class Wrapper(Distribution):
     """A wrapper around one distribution, ``base_dist``, whose batch shape follows from it."""
 
-    pytree_data_fields = ("base_dist",)
+    pytree_data_fields: ClassVar[tuple[str, ...]] = ("base_dist",)
     base_dist: Distribution
+    _given_batch_shape: Any
 
     def _wrap(self, base_dist: Distribution, validate_args: bool | None) -> None:
         self.base_dist = base_dist
@@ -184,6 +186,8 @@ class Independent(Wrapper):
     ((5,), (3,))
     """
 
+    reinterpreted_batch_ndims: int
+
     def __init__(
         self, base_dist: Distribution, reinterpreted_batch_ndims: int, *, validate_args: bool | None = None
     ) -> None:
@@ -221,7 +225,7 @@ class Independent(Wrapper):
         return False
 
     @property
-    def reparametrized_params(self) -> list[str]:  # type: ignore[override]
+    def reparametrized_params(self) -> list[str]:
         return self.base_dist.reparametrized_params
 
     @property
