@@ -5,24 +5,24 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
+from contextlib import AbstractContextManager
 import operator
 import os
+from pathlib import Path
 import random
 import re
 import sys
 import threading
-import warnings
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, TypeVar
+import warnings
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from numpyro._shapes import shape_of
 
@@ -332,7 +332,8 @@ def fori_collect(
         collection_size = num_collected
     if collection_size < num_collected:
         raise ValueError(
-            f"fori_collect collects {num_collected} values ((upper - lower) // thinning), but collection_size={collection_size}"
+            f"fori_collect collects {num_collected} values ((upper - lower) // thinning), but "
+            f"collection_size={collection_size}"
         )
     init_val = jax.tree.map(jnp.asarray, init_val)
     traced = any(not not_jax_tracer(leaf) for leaf in jax.tree.leaves(init_val))
@@ -566,8 +567,8 @@ def check_model_guide_match(
     :param guide_trace: trace of the guide.
     :raises ValueError: if a site has another event rank or another shape in the guide.
 
-    Sites or plates that only one of the two has lead to a warning. Guide sites marked by ``infer={'is_auxiliary': True}``
-    need no counterpart, neither do model sites that are enumerated.
+    Sites or plates that only one of the two has lead to a warning. Guide sites marked by ``infer={'is_auxiliary':
+    True}`` need no counterpart, neither do model sites that are enumerated.
     """
 
     def latent(trace: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -587,7 +588,8 @@ def check_model_guide_match(
     clashing = sorted(auxiliary & model_sites.keys())
     if clashing:
         warnings.warn(
-            f"Found auxiliary vars in the model: {clashing}. Drop infer={{'is_auxiliary': True}} from them in the guide.",
+            f"Found auxiliary vars in the model: {clashing}. Drop infer={{'is_auxiliary': True}} from them in the "
+            "guide.",
             stacklevel=find_stack_level(),
         )
     only_model = sorted(model_sites.keys() - guide_sites.keys() - enumerated)
@@ -606,8 +608,8 @@ def check_model_guide_match(
         model_shape, guide_shape = model_fn.shape(), guide_fn.shape()
         if model_shape != guide_shape:
             raise ValueError(
-                f"Model and guide shapes disagree at site '{name}': {model_shape} vs {guide_shape}. Sample it under the "
-                "same plates, with the same subsample sizes, in both."
+                f"Model and guide shapes disagree at site '{name}': {model_shape} vs {guide_shape}. Sample it under "
+                "the same plates, with the same subsample sizes, in both."
             )
 
     def plates(trace: Mapping[str, Mapping[str, Any]]) -> set[str]:
