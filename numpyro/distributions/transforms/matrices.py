@@ -19,7 +19,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.transforms.elementwise import softplus_inverse
 from numpyro.distributions.transforms.transform import Transform
-from numpyro.distributions.transforms.vectors import log_one_minus_tanh_squared
+from numpyro.distributions.transforms.vectors import log_one_minus_tanh_squared, safe_log
 from numpyro.distributions.util import matrix_to_tril_vec, tri_logabsdet, tril_size, vec_to_tril_matrix
 
 
@@ -184,7 +184,13 @@ class ScaledUnitLowerCholeskyTransform(TriangleTransform):
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
         _, diagonal, n = self._split(x)
         elements_below = np.arange(n, dtype=np.float32)
-        return jnp.sum(log_sigmoid(diagonal) + elements_below * jnp.log(softplus(diagonal)), axis=-1)
+        return jnp.sum(log_sigmoid(diagonal) + elements_below * _log_softplus(diagonal), axis=-1)
+
+
+def _log_softplus(x: Any) -> Any:
+    # log(e^x - e^{2x} / 2 + ...) = x - e^x / 2 + ..., where the softplus itself would underflow.
+    far = x < -15
+    return jnp.where(far, x, jnp.log(softplus(jnp.where(far, 0.0, x))))
 
 
 class CorrCholeskyTransform(Transform):
@@ -262,7 +268,7 @@ class CholeskyTransform(Transform):
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
         n = shape_of(y)[-1]
         order = np.arange(n, 0, -1, dtype=np.float32)
-        diagonal = jnp.log(jnp.diagonal(y, axis1=-2, axis2=-1))
+        diagonal = safe_log(jnp.diagonal(y, axis1=-2, axis2=-1))
         return -n * math.log(2.0) - jnp.sum(order * diagonal, axis=-1)
 
 
@@ -281,7 +287,7 @@ class CorrMatrixCholeskyTransform(CholeskyTransform):
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
         order = np.arange(shape_of(y)[-1] - 1, -1, -1, dtype=np.float32)
-        return -jnp.sum(order * jnp.log(jnp.diagonal(y, axis1=-2, axis2=-1)), axis=-1)
+        return -jnp.sum(order * safe_log(jnp.diagonal(y, axis1=-2, axis2=-1)), axis=-1)
 
 
 def _matrix_size(transform: Transform, shape: Sequence[int]) -> int:

@@ -20,7 +20,7 @@ from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.transforms.transform import Transform
 
 
-class _AlongDimension(Transform):
+class AlongDimension(Transform):
     """Base of the volume-preserving linear transforms along one dimension, which is counted from the right."""
 
     bijective = True
@@ -42,7 +42,7 @@ class _AlongDimension(Transform):
         return jnp.zeros(shape_of(x)[: self.dim], jnp.result_type(x, float))
 
 
-class DiscreteCosineTransform(_AlongDimension):
+class DiscreteCosineTransform(AlongDimension):
     """Orthonormal discrete cosine transform of type II, with an optional reweighting of the frequencies.
 
     :param dim: dimension along which to transform, negative.
@@ -72,7 +72,7 @@ class DiscreteCosineTransform(_AlongDimension):
         return jax.scipy.fft.idct(y, type=2, axis=self.dim, norm="ortho")
 
 
-class HaarTransform(_AlongDimension):
+class HaarTransform(AlongDimension):
     """Orthonormal discrete Haar transform, for any length.
 
     Pairs are replaced by their scaled sum and difference; the sums are transformed again. The last element of an odd

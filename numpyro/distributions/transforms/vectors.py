@@ -47,7 +47,7 @@ class StickBreakingTransform(Transform):
     def _inverse(self, y: Any) -> Any:
         # What is left after a break is summed from the right, which loses nothing where it is small.
         left = jnp.flip(jnp.cumsum(jnp.flip(y, -1), axis=-1), -1)[..., 1:]
-        return _safe_log(y[..., :-1]) - _safe_log(left) + _log_remaining_breaks(shape_of(y)[-1] - 1, y)
+        return safe_log(y[..., :-1]) - safe_log(left) + _log_remaining_breaks(shape_of(y)[-1] - 1, y)
 
     def call_with_intermediates(self, x: Any) -> tuple[Any, Any]:
         log_y = self._log(x)
@@ -83,7 +83,7 @@ class OrderedTransform(Transform):
         return jnp.cumsum(jnp.concatenate([x[..., :1], jnp.exp(x[..., 1:])], axis=-1), axis=-1)
 
     def _inverse(self, y: Any) -> Any:
-        return jnp.concatenate([y[..., :1], _safe_log(y[..., 1:] - y[..., :-1])], axis=-1)
+        return jnp.concatenate([y[..., :1], safe_log(y[..., 1:] - y[..., :-1])], axis=-1)
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
         return jnp.sum(x[..., 1:], axis=-1)
@@ -105,7 +105,7 @@ class PositiveOrderedTransform(Transform):
         return jnp.cumsum(jnp.exp(x), axis=-1)
 
     def _inverse(self, y: Any) -> Any:
-        return jnp.concatenate([_safe_log(y[..., :1]), _safe_log(y[..., 1:] - y[..., :-1])], axis=-1)
+        return jnp.concatenate([safe_log(y[..., :1]), safe_log(y[..., 1:] - y[..., :-1])], axis=-1)
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
         return jnp.sum(x, axis=-1)
@@ -142,7 +142,7 @@ class SimplexToOrderedTransform(Transform):
     def _log_tails(self, x: Any) -> tuple[Any, Any]:
         below = jnp.cumsum(x, axis=-1)[..., :-1]
         above = jnp.flip(jnp.cumsum(jnp.flip(x, -1), axis=-1), -1)[..., 1:]
-        return _safe_log(below), _safe_log(above)
+        return safe_log(below), safe_log(above)
 
     def _inverse(self, y: Any) -> Any:
         y = y - self._anchor
@@ -317,6 +317,6 @@ def _resized(transform: Transform, shape: Sequence[int], by: int) -> Shape:
     return (*shape[:-1], shape[-1] + by)
 
 
-def _safe_log(x: Any) -> Any:
+def safe_log(x: Any) -> Any:
     """Logarithm that is finite, as is its gradient, where rounding has left no positive number."""
     return jnp.log(jnp.maximum(x, jnp.finfo(jnp.result_type(x, float)).tiny))
