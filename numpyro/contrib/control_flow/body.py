@@ -147,7 +147,9 @@ class Border(Messenger):
                 f"Pass it to {self.construct} and return it from the body."
             )
         elif kind in ("plate", "prng_key", "control_flow"):
-            if msg["value"] is None and "rng_key" in msg["kwargs"] and msg["kwargs"]["rng_key"] is None:
+            # Without a key they go on: a nested scan, say, may need none.
+            needs_key = msg["value"] is None and msg["kwargs"].get("rng_key", 0) is None
+            if needs_key and (self.key is not None or self.is_looking):
                 msg["kwargs"]["rng_key"] = self.next_key(name)
 
     def _process_sample(self, msg: dict[str, Any]) -> None:
@@ -268,7 +270,7 @@ def wrap_body(body: Callable[..., Any], control_message: dict[str, Any]) -> Call
     return body
 
 
-def hoist_params(messages: dict[str, dict[str, Any]], construct: str) -> dict[str, Any]:
+def hoist_params(messages: dict[str, dict[str, Any]], prefix: str, construct: str) -> dict[str, Any]:
     """Emit the parameter sites of a body once, in front of the statement, and return their values."""
     values = {}
     for name, msg in messages.items():
@@ -279,8 +281,8 @@ def hoist_params(messages: dict[str, dict[str, Any]], construct: str) -> dict[st
                     f"arguments. A "
                     f"parameter is the same at every step: declare it in front of {construct}."
                 )
-        fresh = {key: value for key, value in msg.items() if key != "stop"}
-        fresh["value"] = None
+        fresh = {key: value for key, value in msg.items() if key not in ("stop", "scope_prefix")}
+        fresh |= {"name": name.removeprefix(prefix), "value": None}
         values[name] = apply_stack(fresh)["value"]
     return values
 

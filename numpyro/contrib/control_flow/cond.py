@@ -81,7 +81,7 @@ def cond(pred: Any, true_fun: Callable[[Any], Any], false_fun: Callable[[Any], A
     _check_branches(borders, results)
     sites, outputs = borders[0].sites, results[0]
     reserved = {name: len(outputs[name]["fn"].batch_shape) for name, site in sites.items() if site.type == "sample"}
-    params = hoist_params(borders[0].param_messages | borders[1].param_messages, "cond")
+    params = hoist_params(borders[0].param_messages | borders[1].param_messages, prefix, "cond")
     decisions = ask(sites, outputs, prefix, key, None)
     given = {name: decision.arrays for name, decision in decisions.items()}
 

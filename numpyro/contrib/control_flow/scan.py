@@ -100,7 +100,7 @@ def scan(
     reserved = {name: len(outputs[name]["fn"].batch_shape) for name, site in sites.items() if site.type == "sample"}
     stacked = _with_scan_axis(outputs, length)
 
-    params = hoist_params(seen.param_messages, "scan")
+    params = hoist_params(seen.param_messages, prefix, "scan")
     decisions = ask(sites, stacked, prefix, key, length)
     given = {name: decision.arrays for name, decision in decisions.items()}
     keys = jax.random.split(key, length) if key is not None and needs_key(seen.drawn, decisions) else None
