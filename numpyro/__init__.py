@@ -18,7 +18,7 @@ Modules that are not needed to write a model are imported when they are asked fo
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpyro import distributions, handlers, primitives, util
 from numpyro._version import __version__
@@ -37,33 +37,21 @@ from numpyro.primitives import (
 )
 from numpyro.util import enable_x64, set_host_device_count, set_platform
 
-if TYPE_CHECKING:
-    from numpyro import compat, contrib, diagnostics, infer, nn, ops, optim
-    from numpyro.infer.inspect import render_model
-
 __all__ = [
     "__version__",
-    "compat",
-    "contrib",
     "deterministic",
-    "diagnostics",
     "distributions",
     "enable_validation",
     "enable_x64",
     "factor",
     "get_mask",
     "handlers",
-    "infer",
     "module",
-    "nn",
-    "ops",
-    "optim",
     "param",
     "plate",
     "plate_stack",
     "primitives",
     "prng_key",
-    "render_model",
     "sample",
     "set_host_device_count",
     "set_platform",
@@ -72,21 +60,22 @@ __all__ = [
     "validation_enabled",
 ]
 
-_LAZY_MODULES = ("compat", "contrib", "diagnostics", "infer", "nn", "ops", "optim")
-_LAZY_NAMES = {"render_model": "numpyro.infer.inspect"}
+_LATE_MODULES = ("compat", "contrib", "diagnostics", "infer", "nn", "ops", "optim")
+_LATE_NAMES = {"render_model": "numpyro.infer.inspect"}
 
 
 def __getattr__(name: str) -> Any:
     try:
-        if name in _LAZY_MODULES:
+        if name in _LATE_MODULES:
             return importlib.import_module(f"numpyro.{name}")
-        if name in _LAZY_NAMES:
-            return getattr(importlib.import_module(_LAZY_NAMES[name]), name)
+        if name in _LATE_NAMES:
+            return getattr(importlib.import_module(_LATE_NAMES[name]), name)
     except ModuleNotFoundError as error:
-        if error.name not in (f"numpyro.{name}", _LAZY_NAMES.get(name)):
+        if error.name not in (f"numpyro.{name}", _LATE_NAMES.get(name)):
             raise
     raise AttributeError(f"module 'numpyro' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    late = (name for name in (*_LATE_MODULES, *_LATE_NAMES) if name not in globals())
+    return sorted([*globals(), *late])

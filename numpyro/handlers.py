@@ -251,7 +251,7 @@ class condition(Messenger):
     def process_message(self, msg: Message) -> None:
         if msg["type"] != "sample":
             return
-        value = self.condition_fn(msg) if self.data is None else self.data.get(msg["name"])
+        value = (self.data or {}).get(msg["name"]) if self.condition_fn is None else self.condition_fn(msg)
         if value is not None:
             msg["value"], msg["is_observed"] = value, True
 
@@ -312,8 +312,8 @@ class substitute(Messenger):
     def process_message(self, msg: Message) -> None:
         if msg["type"] not in _WITH_VALUES:
             return
-        if self.data is not None:
-            value = self.data.get(msg["name"])
+        if self.substitute_fn is None:
+            value = (self.data or {}).get(msg["name"])
         elif msg.get("scan") == "tell":
             return
         elif msg.get("scan") == "ask":

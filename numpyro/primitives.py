@@ -375,10 +375,8 @@ def param(name: str, init_value: Any = None, **kwargs: Any) -> Any:
     2.0
     """
     if callable(init_value):
-        fn, args = _with_key(f"param '{name}'", init_value), ()
-    else:
-        fn, args = identity, (init_value,)
-    return _param(name, fn, args, kwargs)
+        return _param(name, _with_key(f"param '{name}'", init_value), (), kwargs)
+    return _param(name, identity, (init_value,), kwargs)
 
 
 def _param(name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

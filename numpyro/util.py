@@ -140,7 +140,7 @@ def is_prng_key(key: Any) -> bool:
         return False
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return shape == ()
-    words = 2 if "threefry" in str(jax.config.jax_default_prng_impl) else 4
+    words = 2 if "threefry" in jax.config.jax_default_prng_impl else 4  # type: ignore[attr-defined]
     return dtype == np.uint32 and shape == (words,)
 
 
@@ -359,9 +359,9 @@ def _collect_compiled(
     def step(i: Any, state: tuple[Any, Any]) -> tuple[Any, Any]:
         value, collection = state
         value = body_fun(value)
-        # Every value is written to the slot of its block, and the last one of the block stays.
-        slot = jnp.maximum(i - first, 0) // thinning
-        if collection_size > 0:
+        if first < upper:
+            # Every value is written to the slot of its block, and the last one of the block stays.
+            slot = jnp.maximum(i - first, 0) // thinning
             collection = jax.tree.map(lambda xs, x: xs.at[slot].set(x), collection, transform(value))
         return value, collection
 

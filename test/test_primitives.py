@@ -201,7 +201,11 @@ def test_a_point_mass_needs_no_key():
 
 @pytest.mark.parametrize(
     "fn, match",
-    [(dist.Normal, r"'x'.*class Normal, not an instance"), (lambda: 0, "'x'.*must be a .*Distribution"), (1.0, "float")],
+    [
+        (dist.Normal, r"'x'.*class Normal, not an instance"),
+        (lambda: 0, "'x'.*must be a .*Distribution"),
+        (1.0, "float"),
+    ],
 )
 def test_what_is_no_distribution_is_refused(fn, match):
     with pytest.raises(TypeError, match=match):
@@ -336,7 +340,9 @@ CONFLICTS = {
         ["'y'", "'rows' of size 5 at dim -1", "value shape (4,)"],
     ),
     "conditioned value": (
-        condition(lambda: numpyro.sample("y", dist.Normal(jnp.zeros(3), 1.0).to_event(1)), data={"y": jnp.zeros((3, 2))}),
+        condition(
+            lambda: numpyro.sample("y", dist.Normal(jnp.zeros(3), 1.0).to_event(1)), data={"y": jnp.zeros((3, 2))}
+        ),
         ["'y'", "event shape (3,)", "value shape (3, 2)"],
     ),
 }
@@ -581,7 +587,10 @@ def test_as_many_indices_as_are_substituted():
 
 def test_two_subsampling_plates_index_both_dims():
     def model():
-        with numpyro.plate("rows", 6, subsample_size=2, dim=-2) as i, numpyro.plate("columns", 5, subsample_size=3) as j:
+        with (
+            numpyro.plate("rows", 6, subsample_size=2, dim=-2) as i,
+            numpyro.plate("columns", 5, subsample_size=3) as j,
+        ):
             shapes = [(6, 5), (1, 5), (6, 1), (5,), ()]
             parts = [numpyro.subsample(jnp.zeros(shape), event_dim=0).shape for shape in shapes]
             table = jnp.arange(30.0).reshape(6, 5)
