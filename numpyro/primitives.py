@@ -596,11 +596,18 @@ class plate(Messenger):
 
     def __enter__(self) -> Any:
         if self._chosen_dim is None:
-            newer = [p for p in _active_plates() if all(p is not old for old in self._plates_at_birth)]
-            if any(p.dim == self.dim for p in newer):
-                self.dim = _rightmost_free([*(f.dim for f in self._around), *(p.dim for p in newer)])
+            self._make_room()
         super().__enter__()
         return self.indices
+
+    def _make_room(self) -> None:
+        """Take another dim if that found at construction has been taken by a plate entered since."""
+        if self.fn is not None:
+            # A decorator outlives the model: what it stood in at an earlier call must not count.
+            self.dim = _rightmost_free(frame.dim for frame in self._around)
+        newer = [p for p in _active_plates() if all(p is not old for old in self._plates_at_birth)]
+        if any(p.dim == self.dim for p in newer):
+            self.dim = _rightmost_free([*(f.dim for f in self._around), *(p.dim for p in newer)])
 
     @property
     def frame(self) -> CondIndepStackFrame:

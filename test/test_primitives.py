@@ -427,6 +427,12 @@ def test_plate_as_decorator():
     def model():
         return normal("x")
 
+    def nested():
+        with numpyro.plate("columns", 4):
+            return model()
+
+    assert seed(model, rng_seed=0)().shape == (3,)
+    assert seed(nested, rng_seed=0)().shape == (3, 4)
     assert seed(model, rng_seed=0)().shape == (3,)
 
 
