@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro._shapes import insert_batch_dims
+from numpyro._shapes import can_broadcast, insert_batch_dims, shape_of
 
 Self = TypeVar("Self", bound="DeclaredPytree")
 
@@ -271,7 +271,7 @@ def array_equiv(a: Any, b: Any, static: bool = False) -> Any:
     if static:
         known = not any(isinstance(x, jax.core.Tracer | jax.ShapeDtypeStruct) for x in (a, b))
         return known and bool(np.array_equiv(np.asarray(a), np.asarray(b)))
-    return jnp.array_equiv(a, b)
+    return can_broadcast(shape_of(a), shape_of(b)) and jnp.array_equiv(a, b)
 
 
 def _values_equal(a: Any, b: Any, static: bool) -> Any:

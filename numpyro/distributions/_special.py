@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -54,16 +55,21 @@ def _betainc_parameter_derivatives(a: Any, b: Any, x: Any) -> tuple[Any, Any]:
 
 def _fraction_derivatives(p: Any, q: Any, z: Any) -> tuple[Any, Any]:
     """DLMF 8.17.22, evaluated by the modified Lentz algorithm together with its tangents in ``p`` and ``q``."""
-    tiny = jnp.finfo(z.dtype).tiny ** 0.5
+    tiny = float(jnp.finfo(z.dtype).tiny) ** 0.5
 
     def away_from_zero(v: Any) -> Any:
         return jnp.where(jnp.abs(v) < tiny, tiny, v)
 
+    def odd_level(m: Any, p: Any, q: Any) -> Any:
+        return -(p + m) * (p + q + m) * z / ((p + 2 * m) * (p + 2 * m + 1))
+
+    def first(p: Any, q: Any) -> tuple[Any, ...]:
+        c = away_from_zero(1 + odd_level(0, p, q))
+        return jnp.log(jnp.abs(c)), c, jnp.ones_like(z)
+
     def step(m: Any, log_f: Any, c: Any, d: Any, p: Any, q: Any) -> tuple[Any, ...]:
-        # Two levels of the fraction, d_{2m} (if m > 0) and d_{2m+1}.
-        even = m * (q - m) * z / ((p + 2 * m - 1) * (p + 2 * m))
-        odd = -(p + m) * (p + q + m) * z / ((p + 2 * m) * (p + 2 * m + 1))
-        for level in (even, odd):
+        even_level = m * (q - m) * z / ((p + 2 * m - 1) * (p + 2 * m))
+        for level in (even_level, odd_level(m, p, q)):
             d = 1 / away_from_zero(1 + level * d)
             c = away_from_zero(1 + level / c)
             log_f = log_f + jnp.log(jnp.abs(c * d))
@@ -73,13 +79,16 @@ def _fraction_derivatives(p: Any, q: Any, z: Any) -> tuple[Any, Any]:
         m, value, tangent_p, tangent_q, _ = state
         new, new_p = jax.jvp(lambda *v: step(m, *v), (*value, p, q), (*tangent_p, one, zero))
         _, new_q = jax.jvp(lambda *v: step(m, *v), (*value, p, q), (*tangent_q, zero, one))
-        changes = (new[0] - value[0], new_p[0] - tangent_p[0], new_q[0] - tangent_q[0])
-        sizes: tuple[Any, ...] = (1.0, jnp.abs(new_p[0]), jnp.abs(new_q[0]))
-        moving = [jnp.abs(c) > 4 * jnp.finfo(z.dtype).eps * (s + 1e-3) for c, s in zip(changes, sizes, strict=True)]
-        return m + 1, new, new_p, new_q, jnp.any(moving[0] | moving[1] | moving[2])
+        moving = jnp.asarray(False)
+        for after, before, floor in ((new, value, 1.0), (new_p, tangent_p, 1e-3), (new_q, tangent_q, 1e-3)):
+            change = jnp.abs(after[0] - before[0])
+            moving |= jnp.any(change > 4 * float(jnp.finfo(z.dtype).eps) * (jnp.abs(after[0]) + floor))
+        return m + 1, new, new_p, new_q, moving
 
     one, zero = jnp.ones_like(z), jnp.zeros_like(z)
-    start = (jnp.asarray(0.0, z.dtype), (zero, one, zero), (zero, zero, zero), (zero, zero, zero), jnp.asarray(True))
+    value, tangent_p = jax.jvp(first, (p, q), (one, zero))
+    _, tangent_q = jax.jvp(first, (p, q), (zero, one))
+    start = (jnp.asarray(1.0, z.dtype), value, tangent_p, tangent_q, jnp.asarray(True))
     _, value, tangent_p, tangent_q, _ = lax.while_loop(lambda s: s[4] & (s[0] < 2000), body, start)
 
     def log_front(p: Any, q: Any) -> Any:
@@ -87,8 +96,8 @@ def _fraction_derivatives(p: Any, q: Any, z: Any) -> tuple[Any, Any]:
 
     front, front_p = jax.jvp(lambda v: log_front(v, q), (p,), (one,))
     _, front_q = jax.jvp(lambda v: log_front(p, v), (q,), (one,))
-    result = jnp.exp(front + value[0])
-    return result * (front_p + tangent_p[0]), result * (front_q + tangent_q[0])
+    result = jnp.exp(front - value[0])
+    return result * (front_p - tangent_p[0]), result * (front_q - tangent_q[0])
 
 
 @jax.custom_jvp
@@ -112,7 +121,7 @@ def betaincinv(a: Any, b: Any, y: Any) -> Any:
         slope = jnp.exp(a * jnp.log(x) + b * jnp.log(complement) - betaln(a, b))
         return value - y, slope
 
-    bound = -jnp.log(jnp.finfo(y.dtype).tiny) * jnp.ones_like(y)
+    bound = -math.log(jnp.finfo(y.dtype).tiny) * jnp.ones_like(y)
     t = _bracketed_newton(residual, jnp.log(a / b), -bound, bound)
     x = jax.nn.sigmoid(t)
     x = jnp.where(y <= 0, 0.0, jnp.where(y >= 1, 1.0, x))
@@ -148,9 +157,10 @@ def gammaincinv(a: Any, y: Any) -> Any:
         x = jnp.exp(t)
         return gammainc(a, x) - y, jnp.exp(a * t - x - gammaln(a))
 
-    lower = jnp.log(jnp.finfo(y.dtype).tiny) * jnp.ones_like(y)
+    info = jnp.finfo(y.dtype)
+    lower = math.log(info.tiny) * jnp.ones_like(y)
     upper = jnp.log(a + 40 * jnp.sqrt(a) + 800)
-    inside = jnp.clip(y, jnp.finfo(y.dtype).tiny, 1 - jnp.finfo(y.dtype).eps)
+    inside = jnp.clip(y, float(info.tiny), 1 - float(info.eps))
     # Small quantiles follow P(a, x) ~ x^a / Γ(a + 1); the others are nearly a cubed normal.
     small = (jnp.log(inside) + gammaln(a + 1)) / a
     cube = 1 - 1 / (9 * a) + ndtri(inside) / (3 * jnp.sqrt(a))
@@ -180,7 +190,7 @@ def _bracketed_newton(residual: Any, guess: Any, lower: Any, upper: Any) -> Any:
         newton = t - value / slope
         inside = (newton > lower) & (newton < upper)
         new = jnp.where(value == 0, t, jnp.where(inside, newton, 0.5 * (lower + upper)))
-        moving = jnp.abs(new - t) > 2 * jnp.finfo(t.dtype).eps * jnp.maximum(jnp.abs(t), 1.0)
+        moving = jnp.abs(new - t) > 2 * float(jnp.finfo(t.dtype).eps) * jnp.maximum(jnp.abs(t), 1.0)
         return i + 1, new, lower, upper, jnp.any(moving)
 
     t = jnp.clip(guess, lower, upper)
@@ -189,5 +199,5 @@ def _bracketed_newton(residual: Any, guess: Any, lower: Any, upper: Any) -> Any:
 
 
 def _promote(*args: Any) -> list[Any]:
-    dtype = jnp.result_type(*args, float)
+    dtype = jnp.result_type(*args, 1.0)
     return list(jnp.broadcast_arrays(*(jnp.asarray(arg, dtype) for arg in args)))

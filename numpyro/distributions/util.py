@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 import functools
+import math
 import os
 import sys
 from typing import Any
@@ -347,7 +348,7 @@ def cholesky_update(L: Any, x: Any, coef: Any = 1) -> Any:
     batch = broadcast_shapes(shape_of(L)[:-2], shape_of(x)[:-1], shape_of(coef))
     n = shape_of(L)[-1]
     L = jnp.broadcast_to(L, (*batch, n, n))
-    x = jnp.broadcast_to(x, (*batch, n)).astype(jnp.result_type(L, x, float))
+    x = jnp.broadcast_to(x, (*batch, n)).astype(jnp.result_type(L, x, 1.0))
     coef = jnp.broadcast_to(jnp.asarray(coef, x.dtype), batch)
 
     def column(carry: tuple[Any, Any], at: tuple[Any, Any]) -> tuple[tuple[Any, Any], Any]:
@@ -407,8 +408,8 @@ def clamp_probs(probs: Any) -> Any:
     True
     """
     probs = jnp.asarray(probs)
-    info = jnp.finfo(jnp.result_type(probs, float))
-    return jnp.clip(probs, info.tiny, 1.0 - info.eps)
+    info = jnp.finfo(jnp.result_type(probs, 1.0))
+    return jnp.clip(probs, float(info.tiny), 1 - float(info.eps))
 
 
 def binary_cross_entropy_with_logits(x: Any, y: Any) -> Any:
@@ -430,7 +431,7 @@ def log1mexp(x: Any) -> Any:
     -6.9083
     """
     x = jnp.asarray(x)
-    return jnp.where(x > -np.log(2.0), jnp.log(-jnp.expm1(x)), jnp.log1p(-jnp.exp(x)))
+    return jnp.where(x > -math.log(2.0), jnp.log(-jnp.expm1(x)), jnp.log1p(-jnp.exp(x)))
 
 
 @log1mexp.defjvp
@@ -458,14 +459,13 @@ def logmatmulexp(x: Any, y: Any) -> Any:
     >>> logmatmulexp(jnp.zeros((1, 2)), jnp.zeros((2, 1))).round(4).tolist()
     [[0.6930999755859375]]
     """
-    x_shift = _finite_max(x, -1)
-    y_shift = _finite_max(y, -2)
-    return jnp.log(jnp.matmul(jnp.exp(x - x_shift), jnp.exp(y - y_shift))) + x_shift + y_shift
-
-
-def _finite_max(x: Any, axis: int) -> Any:
-    largest = lax.stop_gradient(jnp.max(x, axis=axis, keepdims=True))
-    return jnp.where(jnp.isfinite(largest), largest, 0.0)
+    # Factors shifted by their largest elements could be multiplied as matrices, but where one is large the other may
+    # be small, and all that matters would underflow.
+    terms = x[..., :, :, None] + y[..., None, :, :]
+    largest = lax.stop_gradient(jnp.max(terms, axis=-2))
+    largest = jnp.where(jnp.isfinite(largest), largest, 0.0)
+    total = jnp.sum(jnp.exp(terms - largest[..., None, :]), axis=-2)
+    return jnp.where(total > 0, largest + jnp.log(jnp.where(total > 0, total, 1.0)), -jnp.inf)
 
 
 def multidigamma(a: Any, d: int) -> Any:
@@ -488,7 +488,7 @@ def stirling_approx_tail(k: Any) -> Any:
     0.08106
     """
     k = jnp.asarray(k)
-    table = jnp.asarray(_STIRLING_TAIL, jnp.result_type(float))
+    table = jnp.asarray(_STIRLING_TAIL, jnp.result_type(1.0))
     from_table = table[jnp.clip(k, 0, 9).astype(int)]
     inverse = 1.0 / (jnp.maximum(k, 9) + 1.0)
     series = (1 / 12 - (1 / 360 - inverse**2 / 1260) * inverse**2) * inverse
@@ -544,7 +544,7 @@ def categorical(key: Any, p: Any, shape: Sequence[int] = ()) -> Any:
     >>> categorical(jax.random.key(0), jnp.array([0.0, 1.0]), (3,)).tolist()
     [1, 1, 1]
     """
-    cumulative = jnp.cumsum(jnp.asarray(p, jnp.result_type(p, float)), axis=-1)
+    cumulative = jnp.cumsum(jnp.asarray(p, jnp.result_type(p, 1.0)), axis=-1)
     shape = tuple(shape) or cumulative.shape[:-1]
     threshold = jax.random.uniform(key, shape, cumulative.dtype) * cumulative[..., -1]
     return jnp.sum(cumulative[..., :-1] <= threshold[..., None], axis=-1)
@@ -562,7 +562,7 @@ def binomial(key: Any, p: Any, n: Any = 1, shape: Sequence[int] = ()) -> Any:
     [0, 7]
     """
     shape = tuple(shape) or broadcast_shapes(shape_of(p), shape_of(n))
-    p = jnp.asarray(p, jnp.result_type(p, float))
+    p = jnp.asarray(p, jnp.result_type(p, 1.0))
     # The smaller of the two outcomes is drawn: the sampler is exact, and quick, for probabilities up to one half.
     flipped = p > 0.5
     inside = jnp.clip(jnp.where(flipped, 1 - p, p), 0.0, 0.5)
@@ -587,7 +587,7 @@ def multinomial(key: Any, p: Any, n: Any, shape: Sequence[int] = (), total_count
     >>> multinomial(jax.random.key(0), jnp.array([0.5, 0.5, 0.0]), 9).sum().item()
     9
     """
-    p = jnp.asarray(p, jnp.result_type(p, float))
+    p = jnp.asarray(p, jnp.result_type(p, 1.0))
     shape = tuple(shape) or broadcast_shapes(p.shape[:-1], shape_of(n))
     dtype = jax.dtypes.canonicalize_dtype(int)
     # Summed from the right, so that the last category's share is exactly one.
@@ -619,7 +619,7 @@ def von_mises_centered(key: Any, concentration: Any, shape: Sequence[int] = (), 
     >>> bool(jnp.abs(von_mises_centered(jax.random.key(0), 1e6)) < 0.01)
     True
     """
-    dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(concentration, float) if dtype is None else dtype)
+    dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(concentration, 1.0) if dtype is None else dtype)
     shape = tuple(shape) or shape_of(concentration)
     kappa = jnp.broadcast_to(jnp.asarray(concentration, dtype), shape)
     tau = 1 + jnp.sqrt(1 + 4 * kappa**2)
@@ -629,7 +629,7 @@ def von_mises_centered(key: Any, concentration: Any, shape: Sequence[int] = (), 
     def attempt(state: tuple[Any, ...]) -> tuple[Any, ...]:
         i, key, done, angle = state
         key, key_u = jax.random.split(key)
-        u = jax.random.uniform(key_u, (3, *shape), dtype, minval=jnp.finfo(dtype).tiny)
+        u = jax.random.uniform(key_u, (3, *shape), dtype, minval=float(jnp.finfo(dtype).tiny))
         half = 0.5 * np.pi * u[0]
         c = 1 / (one_minus_s + 2 * s * jnp.cos(half) ** 2)
         proposal = 2 * jnp.arcsin(jnp.minimum(jnp.sqrt(one_minus_s * c) * jnp.sin(half), 1.0))

@@ -74,7 +74,8 @@ class AffineTransform(Transform):
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
         shape = broadcast_shapes(shape_of(x), shape_of(self.loc), shape_of(self.scale))
-        return sum_rightmost(jnp.broadcast_to(jnp.log(jnp.abs(self.scale)), shape), self.domain.event_dim)
+        log_scale = jnp.log(jnp.abs(self.scale)).astype(jnp.result_type(x, self.scale, 1.0))
+        return sum_rightmost(jnp.broadcast_to(log_scale, shape), self.domain.event_dim)
 
     def forward_shape(self, shape: Sequence[int]) -> Shape:
         return broadcast_shapes(tuple(shape), shape_of(self.loc), shape_of(self.scale))
@@ -101,7 +102,7 @@ class ComplexTransform(Transform):
         return jnp.stack([jnp.real(y), jnp.imag(y)], axis=-1)
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
-        return jnp.zeros(shape_of(x)[:-1], jnp.result_type(x, float))
+        return jnp.zeros(shape_of(x)[:-1], jnp.result_type(x, 1.0))
 
     def forward_shape(self, shape: Sequence[int]) -> Shape:
         if not shape or shape[-1] != 2:
@@ -190,7 +191,7 @@ class SigmoidTransform(Transform):
     def __call__(self, x: Any) -> Any:
         y = jax.nn.sigmoid(x)
         info = jnp.finfo(y.dtype)
-        return jnp.clip(y, info.tiny, 1 - info.eps)
+        return jnp.clip(y, float(info.tiny), 1 - float(info.eps))
 
     def _inverse(self, y: Any) -> Any:
         return jnp.log(y) - jnp.log1p(-y)

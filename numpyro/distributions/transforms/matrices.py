@@ -221,7 +221,7 @@ class CorrCholeskyTransform(Transform):
         # arctanh(z) = arcsinh(z / sqrt(1 - z^2)), and the rest of the row beyond an element is what that root scales.
         squares = jnp.flip(jnp.cumsum(jnp.flip(y * y, -1), axis=-1), -1)
         beyond = jnp.concatenate([squares[..., 1:], jnp.zeros_like(y[..., :1])], axis=-1)
-        tiny = jnp.finfo(jnp.result_type(y, float)).tiny
+        tiny = float(jnp.finfo(jnp.result_type(y, 1.0)).tiny)
         return jnp.arcsinh(matrix_to_tril_vec(y, -1) / jnp.sqrt(jnp.maximum(matrix_to_tril_vec(beyond, -1), tiny)))
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:

@@ -39,7 +39,7 @@ class AlongDimension(Transform):
         return constraints.independent(constraints.real, -self.dim)
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
-        return jnp.zeros(shape_of(x)[: self.dim], jnp.result_type(x, float))
+        return jnp.zeros(shape_of(x)[: self.dim], jnp.result_type(x, 1.0))
 
 
 class DiscreteCosineTransform(AlongDimension):
@@ -61,7 +61,7 @@ class DiscreteCosineTransform(AlongDimension):
     def _weights(self, x: Any) -> Any:
         log_frequency = np.log(2 * np.arange(shape_of(x)[self.dim]) + 1)
         weights = np.exp(self.smooth * (log_frequency - np.mean(log_frequency)))
-        return weights.reshape((-1,) + (1,) * (-self.dim - 1)).astype(jnp.result_type(x, float))
+        return weights.reshape((-1,) + (1,) * (-self.dim - 1)).astype(jnp.result_type(x, 1.0))
 
     def __call__(self, x: Any) -> Any:
         y = jax.scipy.fft.dct(x, type=2, axis=self.dim, norm="ortho")
@@ -161,7 +161,7 @@ class RealFastFourierTransform(Transform):
         # real numbers, each 1 / sqrt(2) of what the unitary transform shares with the mirror image.
         own_mirrors = math.prod(2 - size % 2 for size in sizes)
         value = 0.5 * n * math.log(n) - 0.5 * (n - own_mirrors) * math.log(2.0)
-        return jnp.full(batch, value, jnp.result_type(x, float))
+        return jnp.full(batch, value, jnp.result_type(x, 1.0))
 
     def forward_shape(self, shape: Sequence[int]) -> Shape:
         batch, event = self._split(shape)
@@ -211,7 +211,7 @@ class PackRealFastFourierCoefficientsTransform(Transform):
         return jnp.concatenate([jnp.real(y), jnp.imag(y)[..., 1 : (n + 1) // 2]], axis=-1)
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
-        return jnp.zeros(shape_of(x)[:-1], jnp.result_type(x, float))
+        return jnp.zeros(shape_of(x)[:-1], jnp.result_type(x, 1.0))
 
     def _checked(self, shape: Shape) -> int:
         if len(shape) < 1 or (self.transform_shape is not None and shape[-1:] != self.transform_shape):
@@ -270,7 +270,7 @@ class RecursiveLinearTransform(Transform):
         return jnp.einsum("...ij,...j->...i", self.transition_matrix, y)
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
-        return jnp.zeros(self.forward_shape(shape_of(x))[:-2], jnp.result_type(x, float))
+        return jnp.zeros(self.forward_shape(shape_of(x))[:-2], jnp.result_type(x, 1.0))
 
     def forward_shape(self, shape: Sequence[int]) -> Shape:
         *batch, n, _ = shape_of(self.transition_matrix)

@@ -55,7 +55,7 @@ class ReshapeTransform(Transform):
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
         batch = shape_of(x)[: len(shape_of(x)) - len(self._inverse_shape)]
-        return jnp.zeros(batch, jnp.result_type(x, float))
+        return jnp.zeros(batch, jnp.result_type(x, 1.0))
 
     def forward_shape(self, shape: Sequence[int]) -> Shape:
         return _replace_event(tuple(shape), self._inverse_shape, self._forward_shape)
@@ -103,7 +103,7 @@ class UnpackTransform(Transform):
         return self.pack_fn(y)
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
-        return jnp.zeros(shape_of(x)[:-1], jnp.result_type(x, float))
+        return jnp.zeros(shape_of(x)[:-1], jnp.result_type(x, 1.0))
 
     def forward_shape(self, shape: Sequence[int]) -> Shape:
         raise NotImplementedError("The values of UnpackTransform are pytrees, which have no shape.")

@@ -151,7 +151,7 @@ class IdentityTransform(Transform):
         return y
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
-        return jnp.zeros(shape_of(x), jnp.result_type(x, float))
+        return jnp.zeros(shape_of(x), jnp.result_type(x, 1.0))
 
 
 class ComposeTransform(Transform):
@@ -231,7 +231,7 @@ class ComposeTransform(Transform):
             term = sum_rightmost(term, event_dim - part.domain.event_dim)
             result = term if result is None else result + term
             event_dim += event_dim_change(part)
-        return jnp.zeros(shape_of(x), jnp.result_type(x, float)) if result is None else result
+        return jnp.zeros(shape_of(x), jnp.result_type(x, 1.0)) if result is None else result
 
     def forward_shape(self, shape: Sequence[int]) -> Shape:
         for part in self.parts:

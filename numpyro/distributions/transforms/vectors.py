@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import math
 from typing import Any, ClassVar
 
 import jax
@@ -64,7 +65,7 @@ class StickBreakingTransform(Transform):
 
 
 def _log_remaining_breaks(n: int, like: Any) -> Any:
-    return np.log(np.arange(n, 0, -1)).astype(jnp.result_type(like, float))
+    return np.log(np.arange(n, 0, -1)).astype(jnp.result_type(like, 1.0))
 
 
 class OrderedTransform(Transform):
@@ -184,7 +185,7 @@ class L1BallTransform(Transform):
     def _inverse(self, y: Any) -> Any:
         after = 1 - jnp.cumsum(jnp.abs(y), axis=-1)
         before = jnp.concatenate([jnp.ones_like(after[..., :1]), after[..., :-1]], axis=-1)
-        smallest = jnp.finfo(after.dtype).eps
+        smallest = float(jnp.finfo(after.dtype).eps)
         return jnp.arctanh(jnp.clip(y / jnp.maximum(before, smallest), -1 + smallest, 1 - smallest))
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
@@ -194,11 +195,11 @@ class L1BallTransform(Transform):
 
 def log_one_minus_tanh_squared(x: Any) -> Any:
     """:math:`\\log(1 - \\tanh^2 x)`, accurate for large arguments."""
-    return 2 * (np.log(2.0) - x - softplus(-2 * x))
+    return 2 * (math.log(2.0) - x - softplus(-2 * x))
 
 
 def _log_one_minus_abs_tanh(x: Any) -> Any:
-    return np.log(2.0) - softplus(2 * jnp.abs(x))
+    return math.log(2.0) - softplus(2 * jnp.abs(x))
 
 
 class PermuteTransform(Transform):
@@ -225,7 +226,7 @@ class PermuteTransform(Transform):
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
         batch = broadcast_shapes(shape_of(x)[:-1], shape_of(self.permutation)[:-1])
-        return jnp.zeros(batch, jnp.result_type(x, float))
+        return jnp.zeros(batch, jnp.result_type(x, 1.0))
 
     def forward_shape(self, shape: Sequence[int]) -> Shape:
         return broadcast_shapes(tuple(shape), shape_of(self.permutation))
@@ -294,7 +295,7 @@ class ZeroSumTransform(Transform):
         return rest - last * n**0.5 / (n**0.5 + n)
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
-        return jnp.zeros(shape_of(x)[: -self.transform_ndims], jnp.result_type(x, float))
+        return jnp.zeros(shape_of(x)[: -self.transform_ndims], jnp.result_type(x, 1.0))
 
     def forward_shape(self, shape: Sequence[int]) -> Shape:
         return self._resized(shape, 1)
@@ -319,4 +320,4 @@ def _resized(transform: Transform, shape: Sequence[int], by: int) -> Shape:
 
 def safe_log(x: Any) -> Any:
     """Logarithm that is finite, as is its gradient, where rounding has left no positive number."""
-    return jnp.log(jnp.maximum(x, jnp.finfo(jnp.result_type(x, float)).tiny))
+    return jnp.log(jnp.maximum(x, float(jnp.finfo(jnp.result_type(x, 1.0)).tiny)))
