@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from numpyro._shapes import shape_of
 from numpyro.contrib.control_flow.body import Border, ask, hoist_params, needs_key, tell, wrap_body
+from numpyro.contrib.control_flow.recursion import parallel_scan
 from numpyro.primitives import apply_stack, has_handlers
 
 __all__ = ["scan"]
@@ -103,7 +104,8 @@ def scan(
     params = hoist_params(seen.param_messages, prefix, "scan")
     decisions = ask(sites, stacked, prefix, key, length)
     given = {name: decision.arrays for name, decision in decisions.items()}
-    keys = jax.random.split(key, length) if key is not None and needs_key(seen.drawn, decisions) else None
+    draws = needs_key(seen.drawn, decisions)
+    keys = jax.random.split(key, length) if key is not None and draws else None
     is_partial = any(decision.given is not None for decision in decisions.values())
     indices = jnp.arange(length) if is_partial else None
 
@@ -114,7 +116,9 @@ def scan(
             carry, y = body(carry, x)
         return carry, (y, {name: _leaving(name, border, decisions) for name in border.sites})
 
-    carry, (ys, told) = lax.scan(step, init, (xs, keys, given, indices), length=length, reverse=reverse)
+    inputs = (xs, keys, given, indices)
+    run = lax.scan if draws else parallel_scan
+    carry, (ys, told) = run(step, init, inputs, length=length, reverse=reverse)
     for name, output in told.items():
         if "value" not in output:
             output["value"] = decisions[name].value
