@@ -87,11 +87,11 @@ class Dependent(Constraint):
         self._event_dim = event_dim
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:
         return _known(self._is_discrete, "is_discrete")
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:
         return _known(self._event_dim, "event_dim")
 
     @property
@@ -153,7 +153,7 @@ class dependent_property(property, Dependent):
         property.__init__(self, fn)
         Dependent.__init__(self, is_discrete=is_discrete, event_dim=event_dim)
 
-    def __call__(self, fn: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+    def __call__(self, fn: Any = None, **kwargs: Any) -> Any:
         if not callable(fn):
             return Dependent.__call__(self, fn, **kwargs)
         return type(self)(fn, is_discrete=self._is_discrete, event_dim=self._event_dim)
@@ -201,11 +201,11 @@ class IndependentConstraint(Constraint):
         self.reinterpreted_batch_ndims: int = int(reinterpreted_batch_ndims)
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:
         return self.base_constraint.is_discrete
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:
         return self.base_constraint.event_dim + self.reinterpreted_batch_ndims
 
     @property
@@ -257,11 +257,11 @@ class Cat(Constraint):
         self.dim = dim
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:
         return any(c.is_discrete for c in self.cseq)
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:
         return max(c.event_dim for c in self.cseq)
 
     def aligned(self, rank: int) -> Cat:

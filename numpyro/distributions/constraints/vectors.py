@@ -125,7 +125,7 @@ class ZeroSum(Constraint):
         self._event_dim = event_dim
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:
         return self._event_dim
 
     def __call__(self, x: Any) -> Any:

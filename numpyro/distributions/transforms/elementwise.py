@@ -55,11 +55,11 @@ class AffineTransform(Transform):
         self.domain = domain
 
     @property
-    def arg_event_dims(self) -> dict[str, int]:  # type: ignore[override]
+    def arg_event_dims(self) -> dict[str, int]:
         return {"loc": self.domain.event_dim, "scale": self.domain.event_dim}
 
     @property
-    def codomain(self) -> Constraint:  # type: ignore[override]
+    def codomain(self) -> Constraint:
         return image(self.domain, self, self.scale)
 
     @property
@@ -128,7 +128,7 @@ class ExpTransform(Transform):
         self.domain = domain
 
     @property
-    def codomain(self) -> Constraint:  # type: ignore[override]
+    def codomain(self) -> Constraint:
         return image(self.domain, lambda bound: namespace(bound).exp(bound), 1, constraints.positive)
 
     def __call__(self, x: Any) -> Any:

@@ -40,11 +40,11 @@ class ReshapeTransform(Transform):
             )
 
     @property
-    def domain(self) -> Constraint:  # type: ignore[override]
+    def domain(self) -> Constraint:
         return constraints.independent(constraints.real, len(self._inverse_shape))
 
     @property
-    def codomain(self) -> Constraint:  # type: ignore[override]
+    def codomain(self) -> Constraint:
         return constraints.independent(constraints.real, len(self._forward_shape))
 
     def __call__(self, x: Any) -> Any:
@@ -141,11 +141,11 @@ class CatTransform(Transform):
         return sum(self.lengths)
 
     @property
-    def domain(self) -> Constraint:  # type: ignore[override]
+    def domain(self) -> Constraint:
         return constraints.cat([t.domain for t in self.tseq], self.dim, self.lengths)
 
     @property
-    def codomain(self) -> Constraint:  # type: ignore[override]
+    def codomain(self) -> Constraint:
         return constraints.cat([t.codomain for t in self.tseq], self.dim, self._value_lengths)
 
     @property

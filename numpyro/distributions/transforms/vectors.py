@@ -259,11 +259,11 @@ class ZeroSumTransform(Transform):
         self.transform_ndims = transform_ndims
 
     @property
-    def domain(self) -> Constraint:  # type: ignore[override]
+    def domain(self) -> Constraint:
         return constraints.independent(constraints.real, self.transform_ndims)
 
     @property
-    def codomain(self) -> Constraint:  # type: ignore[override]
+    def codomain(self) -> Constraint:
         return constraints.zero_sum(self.transform_ndims)
 
     def __call__(self, x: Any) -> Any:
