@@ -334,10 +334,11 @@ def ask(
         msg["abstract_value"] = abstract_value
         process(msg)
         decision = None
-        if msg.get("in_body") is not None:
-            decision = Decision(in_body=msg["in_body"], data=msg.get("in_body_data"))
-        elif msg["value"] is not None and msg["value"] is not abstract_value:
+        # A value beats a function: strategies leave alone what has been given or observed.
+        if msg["value"] is not None and msg["value"] is not abstract_value:
             decision = _check_given(site, msg, abstract_fn, abstract_value, length)
+        elif msg.get("in_body") is not None and not site.is_observed:
+            decision = Decision(in_body=msg["in_body"], data=msg.get("in_body_data"))
         elif site.is_observed and msg["value"] is None:
             decision = Decision(drop_observed=True)
         if decision is not None:
