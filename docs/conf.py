@@ -1,0 +1,26 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Configuration of Sphinx."""
+
+import numpyro
+
+project = "numpyro"
+copyright = "the numpyro-scan contributors"
+author = "the numpyro-scan contributors"
+version = release = numpyro.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"numpyro {version}"
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+# The pages also read well on a repository's web site: links between them, and to files beside docs/, are relative paths.
+suppress_warnings = ["myst.xref_missing"]
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_typehints = "none"
+add_module_names = False
