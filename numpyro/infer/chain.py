@@ -1,0 +1,493 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Chains of Hamiltonian Monte Carlo as one compiled loop.
+
+Each turn of the loop runs one trajectory. A chain's *phase* says what the trajectory is for, so that the compiled program holds the gradient of the potential energy once:
+
+- ``SEARCH``: draw a candidate for the start; a trajectory of step size 0 evaluates the potential energy and the gradient there.
+- ``GIVEN``: the same for a start that the user gave.
+- ``RESUME``: go on from an earlier run's state, with a new random key.
+- ``STEP_SIZE``: try a step size with one leapfrog step.
+- ``RUN``: draw.
+
+A turn is made of small functions. One chain composes them with real branches and nested loops; many chains are advanced one leapfrog step at a time, all of them together, so
+that no chain waits for the longest trajectory of the others (Dance et al. 2025, *Efficiently Vectorized MCMC on Modern Accelerators*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from numpyro.infer.integrator import Point
+from numpyro.infer.metric import FlatSpace, multiply
+from numpyro.infer.native import as_native_call
+from numpyro.infer.trajectory import SEED_WORDS, Hamiltonian, Outcome, Trajectory, run
+from numpyro.infer.warmup import Adaptation
+
+__all__ = ["FAILED", "GIVEN", "MAX_ATTEMPTS", "RESUME", "RUN", "SEARCH", "Chain", "HMCState", "Sampler"]
+
+SEARCH, GIVEN, RESUME, STEP_SIZE, RUN, FAILED = range(6)
+
+MAX_ATTEMPTS = 100
+"""How many candidates for the start are tried."""
+
+_ANY_FINITE = 1e30
+"""Initial energy of an evaluation: whatever finite energy the trajectory finds is less, so its state is accepted."""
+
+
+class HMCState(NamedTuple):
+    """State of HMC and NUTS.
+
+    :param i: number of iterations so far, warm-up included.
+    :param z: parameters in unconstrained space.
+    :param z_grad: gradient of the potential energy at ``z``.
+    :param potential_energy: potential energy at ``z``.
+    :param energy: potential and kinetic energy when ``z`` was reached.
+    :param r: momentum; None unless a kernel that is built upon this one keeps it.
+    :param trajectory_length: length of an HMC trajectory; None for NUTS.
+    :param num_steps: number of leapfrog steps of the last trajectory.
+    :param accept_prob: its acceptance probability; for NUTS averaged over its states.
+    :param mean_accept_prob: average of these so far, in warm-up and in sampling each by itself.
+    :param diverging: whether the energy error of the last trajectory was too large.
+    :param adapt_state: :class:`~numpyro.infer.hmc_util.HMCAdaptState`.
+    :param rng_key: random key of the next iteration.
+    """
+
+    i: Any
+    z: Any
+    z_grad: Any
+    potential_energy: Any
+    energy: Any
+    r: Any
+    trajectory_length: Any
+    num_steps: Any
+    accept_prob: Any
+    mean_accept_prob: Any
+    diverging: Any
+    adapt_state: Any
+    rng_key: Any
+
+
+class Chain(NamedTuple):
+    """What the loop carries for a chain.
+
+    :param state: :class:`HMCState` with flat vectors.
+    :param phase: what the next trajectory is for.
+    :param attempts: number of starts that were refused.
+    :param direction: which way the step-size search goes.
+    :param number: number of the chain.
+    :param run_key: random key of the run, the same for all chains.
+    """
+
+    state: HMCState
+    phase: Any
+    attempts: Any
+    direction: Any
+    number: Any
+    run_key: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """The parts of a turn, as pure functions of a :class:`Chain` and the model's arrays.
+
+    :param space: flat coordinates of the parameters.
+    :param adaptation: what happens in warm-up.
+    :param trajectory: NUTS's or HMC's.
+    :param potential_and_grad: ``f(z, arrays)`` for a flat vector ``z``.
+    :param draw_start: ``f(key, arrays)`` draws a candidate; None if starts must be given.
+    :param step_size: initial step size.
+    :param inverse_mass_matrix: initial inverse mass matrix, or None for the identity.
+    :param limits: bounds of a trajectory in warm-up and after: doublings for NUTS; for HMC, number of steps, or None to take it from ``trajectory_length``.
+    :param find_step_size: whether to search for a first step size.
+    :param kinetic_fn: user's kinetic energy, or None for the Euclidean one.
+    :param native: whether trajectories are small enough for :func:`~numpyro.infer.native.as_native_call`.
+    """
+
+    space: FlatSpace
+    adaptation: Adaptation
+    trajectory: Trajectory
+    potential_and_grad: Callable[..., tuple[jax.Array, jax.Array]]
+    draw_start: Callable[..., jax.Array] | None
+    step_size: float
+    inverse_mass_matrix: Any
+    limits: tuple[int, int] | None
+    trajectory_length: float | None
+    find_step_size: bool
+    kinetic_fn: Callable[..., Any] | None
+    native: bool
+
+    def initial_state(self, position: jax.Array, rng_key: Any) -> HMCState:
+        """The state before anything is known of the potential energy."""
+        dtype = self.space.dtype
+        zero, count = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
+        length = None if self.trajectory_length is None else jnp.asarray(self.trajectory_length, dtype)
+        adapt_state = self.adaptation.init(self.step_size, self.inverse_mass_matrix, rng_key)
+        return HMCState(
+            count,
+            position,
+            jnp.zeros_like(position),
+            jnp.full((), jnp.inf, dtype),
+            zero,
+            None,
+            length,
+            count,
+            zero,
+            zero,
+            jnp.zeros((), bool),
+            adapt_state,
+            rng_key,
+        )
+
+    def abstract_state(self, rng_key: Any) -> HMCState:
+        """Shapes and dtypes of the flat state."""
+        position = jax.ShapeDtypeStruct((self.space.size,), self.space.dtype)
+        return jax.eval_shape(self.initial_state, position, rng_key)
+
+    def unravel(self, state: HMCState) -> HMCState:
+        """The state as users see it."""
+        return state._replace(z=self.space.unravel(state.z), z_grad=self.space.unravel(state.z_grad))
+
+    def ravel(self, state: HMCState) -> HMCState:
+        """Inverse of :meth:`unravel`."""
+        return state._replace(z=self.space.ravel(state.z), z_grad=self.space.ravel(state.z_grad))
+
+    # The parts of a turn
+
+    def prepare(self, chain: Chain, arrays: Any) -> Chain:
+        """Make a chain's own random key and, in ``SEARCH``, a candidate."""
+        number = chain.number * (MAX_ATTEMPTS + 1) + chain.attempts
+        own_key, draw_key = _split(jax.random.fold_in(chain.run_key, number))
+        resumes = chain.phase == RESUME
+        position = chain.state.z
+        if self.draw_start is not None:
+            draw = partial(self.draw_start, draw_key, arrays)
+            position = lax.cond(chain.phase == SEARCH, draw, lambda: chain.state.z)
+        fresh = self.initial_state(position, own_key)
+        resumed = chain.state._replace(rng_key=own_key)
+        state = jax.tree.map(lambda a, b: _where(resumes, a, b), resumed, fresh)
+        return chain._replace(state=state, phase=jnp.where(resumes, RUN, chain.phase))
+
+    def is_unprepared(self, chain: Chain) -> jax.Array:
+        return chain.phase < STEP_SIZE
+
+    def is_active(self, chain: Chain, stop: Any) -> jax.Array:
+        """Whether the chain has something to do before iteration ``stop``."""
+        return (chain.phase < RUN) | ((chain.phase == RUN) & (chain.state.i < stop))
+
+    def hamiltonian(self, state: HMCState, arrays: Any) -> Hamiltonian:
+        """The Hamiltonian in whitened coordinates relative to ``z``; with a user's kinetic energy, in plain ones."""
+        space, adapt_state = self.space, state.adapt_state
+        sqrt_inv = adapt_state.mass_matrix_sqrt_inv
+
+        if self.kinetic_fn is None:
+
+            def potential_and_grad(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+                z = state.z + multiply(space, sqrt_inv, y, transpose=True)
+                potential, gradient = self.potential_and_grad(z, arrays)
+                return potential, multiply(space, sqrt_inv, gradient)
+
+            return Hamiltonian(potential_and_grad, lambda p: 0.5 * jnp.vdot(p, p), lambda p: p)
+
+        def kinetic(r: jax.Array) -> jax.Array:
+            return self.kinetic_fn(adapt_state.inverse_mass_matrix, space.unravel(r))
+
+        return Hamiltonian(lambda y: self.potential_and_grad(state.z + y, arrays), kinetic, jax.grad(kinetic))
+
+    def propose(self, chain: Chain) -> tuple[Chain, dict[str, Any]]:
+        """Draw all the random numbers of a turn, and from them what a trajectory starts with."""
+        state = chain.state
+        key, words = _random_words(state.rng_key, self.space.size + SEED_WORDS)
+        momentum = _normal(words[SEED_WORDS:], self.space.dtype)
+        adapt_state = state.adapt_state
+        gradient = state.z_grad
+        if self.kinetic_fn is None:
+            gradient = multiply(self.space, adapt_state.mass_matrix_sqrt_inv, gradient)
+        else:
+            momentum = multiply(self.space, adapt_state.mass_matrix_sqrt, momentum)
+        evaluates = chain.phase < STEP_SIZE
+        start = {
+            "point": Point(jnp.zeros_like(momentum), jnp.where(evaluates, 0, momentum), gradient),
+            "potential": state.potential_energy,
+            "energy": jnp.asarray(_ANY_FINITE, self.space.dtype),
+            "seed": words[:SEED_WORDS],
+            "step_size": jnp.where(evaluates, 0, self._step_size(state)),
+            "limit": self._limit(chain),
+        }
+        return chain._replace(state=state._replace(rng_key=key)), start
+
+    def _step_size(self, state: HMCState) -> jax.Array:
+        return state.adapt_state.step_size
+
+    def _limit(self, chain: Chain) -> jax.Array:
+        state = chain.state
+        if self.limits is not None:
+            limit = jnp.where(state.i < self.adaptation.num_steps, *self.limits)
+        else:
+            steps = jnp.ceil(state.trajectory_length / self._step_size(state))
+            limit = jnp.clip(steps, 1, 2**30).astype(jnp.int32)
+        return jnp.where(chain.phase < RUN, 1, limit).astype(jnp.int32)
+
+    def start(self, chain: Chain, start: dict[str, Any], arrays: Any) -> Any:
+        """Start a trajectory."""
+        hamiltonian = self.hamiltonian(chain.state, arrays)
+        energy = start["potential"] + hamiltonian.kinetic(start["point"].momentum)
+        start = start | {"energy": jnp.where(chain.phase < STEP_SIZE, start["energy"], energy)}
+        return self.trajectory.start(hamiltonian, **start)
+
+    def travel(self, chain: Chain, start: dict[str, Any], arrays: Any) -> Outcome:
+        """Start a trajectory and carry it to its end."""
+
+        def whole(chain: Chain, start: dict[str, Any], arrays: Any) -> Outcome:
+            hamiltonian = self.hamiltonian(chain.state, arrays)
+            return run(self.trajectory, hamiltonian, self.start(chain, start, arrays))
+
+        return as_native_call(whole, chain, start, arrays) if self.native else whole(chain, start, arrays)
+
+    def settle(self, chain: Chain, outcome: Outcome) -> Chain:
+        """Move to the proposal and note what came of the trajectory."""
+        state, proposal = chain.state, outcome.proposal
+        runs = chain.phase == RUN
+        sampling = state.i >= self.adaptation.num_steps
+        count = jnp.where(sampling, state.i - self.adaptation.num_steps, state.i) + 1
+        mean = jnp.where(count == 1, 0, state.mean_accept_prob)
+        mean = mean + (outcome.accept_prob - mean) / count
+        adapt_state = state.adapt_state
+        position, gradient = proposal.position, proposal.gradient
+        if self.kinetic_fn is None:
+            position = multiply(self.space, adapt_state.mass_matrix_sqrt_inv, position, transpose=True)
+            gradient = multiply(self.space, adapt_state.mass_matrix_sqrt, gradient)
+        position = state.z + position
+        is_valid = jnp.isfinite(proposal.potential_energy) & jnp.all(jnp.isfinite(gradient))
+        ready = STEP_SIZE if self.find_step_size else RUN
+        refused = jnp.where((chain.phase == SEARCH) & (chain.attempts < MAX_ATTEMPTS - 1), SEARCH, FAILED)
+        phase = jnp.where(runs, RUN, jnp.where(is_valid, ready, refused))
+        moved = state._replace(
+            i=state.i + runs,
+            z=position,
+            z_grad=gradient,
+            potential_energy=proposal.potential_energy,
+            energy=proposal.energy,
+            num_steps=jnp.where(runs, outcome.num_steps, 0),
+            accept_prob=jnp.where(runs, outcome.accept_prob, 0),
+            mean_accept_prob=jnp.where(runs, mean, 0),
+            diverging=runs & outcome.diverging,
+        )
+        settled = chain._replace(state=moved, phase=phase, attempts=chain.attempts + (chain.phase == SEARCH))
+        if self.find_step_size:
+            searches = chain.phase == STEP_SIZE
+            tried = self._try_step_size(chain, outcome.accept_prob)
+            settled = jax.tree.map(lambda a, b: _where(searches, a, b), tried, settled)
+        return settled
+
+    def _try_step_size(self, chain: Chain, accept_prob: jax.Array) -> Chain:
+        """Double or halve the step size until the acceptance probability crosses 0.8."""
+        direction = jnp.where(accept_prob > 0.8, 1, -1).astype(jnp.int32)
+        step_size = chain.state.adapt_state.step_size
+        limits = jnp.finfo(step_size.dtype)
+        inside = (step_size > 4 * limits.tiny) & (step_size < limits.max / 4)
+        goes_on = ((chain.direction == 0) | (chain.direction == direction)) & inside
+        step_size = jnp.where(goes_on, step_size * 2.0**direction, step_size)
+        adapt_state = chain.state.adapt_state._replace(step_size=step_size)
+        if self.adaptation.adapt_step_size:
+            adapt_state = self.adaptation.restart_step_size(adapt_state)
+        return chain._replace(
+            state=chain.state._replace(adapt_state=adapt_state),
+            phase=jnp.where(goes_on, STEP_SIZE, RUN),
+            direction=jnp.where(goes_on, direction, 0),
+        )
+
+    def adapts(self, before: Chain) -> jax.Array:
+        """Whether the turn that begins with ``before`` is an iteration of warm-up."""
+        return (before.phase == RUN) & (before.state.i < self.adaptation.num_steps)
+
+    def adapt(self, chain: Chain) -> Chain:
+        """Take an iteration of warm-up in."""
+        state = chain.state
+        adapt_state = self.adaptation.update(state.i - 1, state.accept_prob, state.z, state.adapt_state)
+        return chain._replace(state=state._replace(adapt_state=adapt_state))
+
+    def renew(self, chain: Chain) -> Chain:
+        """Renew the mass matrix at the end of a window."""
+        adapt_state = self.adaptation.renew(chain.state.adapt_state)
+        phase = jnp.full_like(chain.phase, STEP_SIZE if self.find_step_size else RUN)
+        return chain._replace(state=chain.state._replace(adapt_state=adapt_state), phase=phase)
+
+    # Compositions
+
+    def turn(self, chain: Chain, arrays: Any) -> Chain:
+        """One turn of a single chain."""
+        chain = lax.cond(self.is_unprepared(chain), lambda c: self.prepare(c, arrays), lambda c: c, chain)
+        return self._turn(chain, arrays)
+
+    def _turn(self, chain: Chain, arrays: Any) -> Chain:
+        before, start = self.propose(chain)
+        settled = self.settle(before, self.travel(before, start, arrays))
+        if self.adaptation.num_steps == 0:
+            return settled
+
+        def adapt(chain: Chain) -> Chain:
+            adapted = self.adapt(chain)
+            ends = self.adaptation.ends_window(chain.state.adapt_state, adapted.state.adapt_state)
+            return lax.cond(ends, self.renew, lambda c: c, adapted)
+
+        return lax.cond(self.adapts(before), adapt, lambda c: c, settled)
+
+    def transition(self, state: HMCState, arrays: Any) -> HMCState:
+        """One iteration of a chain that runs."""
+        zero = jnp.zeros((), jnp.int32)
+        chain = Chain(state, jnp.full((), RUN, jnp.int32), zero, zero, zero, state.rng_key)
+        if not self.find_step_size:
+            return self._turn(chain, arrays).state
+        final = lax.while_loop(
+            lambda c: (c.state.i == state.i) | (c.phase == STEP_SIZE), lambda c: self._turn(c, arrays), chain
+        )
+        return final.state
+
+    def advance(
+        self, chain: Chain, draws: dict[str, Any], arrays: Any, stop: Any, first: Any, thinning: Any
+    ) -> tuple[Chain, dict[str, Any]]:
+        """Run one chain up to iteration ``stop``.
+
+        :param chain: where it stands.
+        :param draws: buffers by field name, with the draws along their first axis. The last of every ``thinning`` iterations from iteration ``first`` on is kept.
+        :returns: the chain and the buffers.
+        """
+
+        def body(carry: tuple[Chain, dict[str, Any]]) -> tuple[Chain, dict[str, Any]]:
+            chain, draws = carry
+            chain = self.turn(chain, arrays)
+            row = jnp.maximum(chain.state.i - 1 - first, 0) // thinning
+            draws = {
+                name: jax.tree.map(
+                    lambda buffer, value: lax.dynamic_update_index_in_dim(buffer, value, row, 0),
+                    buffer,
+                    attrgetter(name)(chain.state),
+                )
+                for name, buffer in draws.items()
+            }
+            return chain, draws
+
+        return lax.while_loop(lambda carry: self.is_active(carry[0], stop), body, (chain, draws))
+
+    def advance_together(
+        self, chains: Chain, draws: dict[str, Any], arrays: Any, stop: Any, first: Any, thinning: Any
+    ) -> tuple[Chain, dict[str, Any]]:
+        """:meth:`advance` for many chains, which stand along the first axis of ``chains`` and ``draws``."""
+        trajectory = self.trajectory
+        numbers = jnp.arange(len(chains.phase))
+
+        def begin(chains: Chain) -> tuple[Chain, Any]:
+            chains = _for_those(jax.vmap(self.is_unprepared)(chains), lambda c: self.prepare(c, arrays), chains)
+            chains, starts = jax.vmap(self.propose)(chains)
+            return chains, jax.vmap(lambda c, s: self.start(c, s, arrays))(chains, starts)
+
+        def step(chain: Chain, path: Any) -> Any:
+            return trajectory.step(self.hamiltonian(chain.state, arrays), path)
+
+        def merge(chain_and_path: tuple[Chain, Any]) -> tuple[Chain, Any]:
+            chain, path = chain_and_path
+            return chain, trajectory.merge(self.hamiltonian(chain.state, arrays), path)
+
+        def finish(chain_and_path: tuple[Chain, Any]) -> tuple[Chain, Any]:
+            chain, path = chain_and_path
+            return self.settle(chain, trajectory.outcome(path)), path
+
+        def body(carry: tuple[Chain, Any, dict[str, Any]]) -> tuple[Chain, Any, dict[str, Any]]:
+            chains, paths, draws = carry
+            active = jax.vmap(lambda c: self.is_active(c, stop))(chains)
+            paths = jax.vmap(step)(chains, paths)
+            complete = active & jax.vmap(trajectory.is_complete)(paths)
+            chains, paths = _for_those(complete, merge, (chains, paths))
+            done = complete & jax.vmap(trajectory.is_done)(paths)
+
+            def turn_over(carry: tuple[Chain, Any]) -> tuple[Chain, Any]:
+                before, paths = carry
+                chains, paths = _for_those(done, finish, (before, paths))
+                if self.adaptation.num_steps > 0:
+                    adapts = done & jax.vmap(self.adapts)(before)
+                    settled = chains
+                    chains = _for_those(adapts, self.adapt, settled)
+                    ends = adapts & jax.vmap(self.adaptation.ends_window)(
+                        settled.state.adapt_state, chains.state.adapt_state
+                    )
+                    chains = _for_those(ends, self.renew, chains)
+                goes_on = done & jax.vmap(lambda c: self.is_active(c, stop))(chains)
+                begun = begin(chains)
+                return jax.tree.map(lambda a, b: _where(goes_on, a, b), begun, (chains, paths))
+
+            chains, paths = lax.cond(jnp.any(done), turn_over, lambda c: c, (chains, paths))
+            rows = jnp.where(done, jnp.maximum(chains.state.i - 1 - first, 0) // thinning, jnp.iinfo(jnp.int32).max)
+            draws = {
+                name: jax.tree.map(
+                    lambda buffer, value: buffer.at[numbers, rows].set(value, mode="drop"),
+                    buffer,
+                    attrgetter(name)(chains.state),
+                )
+                for name, buffer in draws.items()
+            }
+            return chains, paths, draws
+
+        def any_active(carry: tuple[Chain, Any, dict[str, Any]]) -> jax.Array:
+            return jnp.any(jax.vmap(lambda c: self.is_active(c, stop))(carry[0]))
+
+        chains, paths = begin(chains)
+        chains, _, draws = lax.while_loop(any_active, body, (chains, paths, draws))
+        return chains, draws
+
+
+def _for_those(condition: jax.Array, fn: Callable[[Any], Any], operand: Any) -> Any:
+    """``fn`` for the chains that satisfy ``condition``; not even computed if there are none."""
+
+    def apply(operand: Any) -> Any:
+        return jax.tree.map(lambda a, b: _where(condition, a, b), jax.vmap(fn)(operand), operand)
+
+    return lax.cond(jnp.any(condition), apply, lambda x: x, operand)
+
+
+def _where(condition: jax.Array, a: Any, b: Any) -> Any:
+    """``jnp.where`` along leading axes, for random keys too."""
+    rank = max(jnp.ndim(a), jnp.ndim(b))
+    condition = jnp.reshape(condition, jnp.shape(condition) + (1,) * (rank - jnp.ndim(condition)))
+    return jnp.where(condition, a, b)
+
+
+def _random_words(key: Any, count: int) -> tuple[Any, jax.Array]:
+    """The next key and ``count`` random words, from one call of the generator."""
+    size = np.prod(jax.eval_shape(_key_words, key).shape, dtype=int)
+    words = jax.random.bits(key, (size + count,), jnp.uint32)
+    return _key_of(key, words[:size]), words[size:]
+
+
+def _split(key: Any) -> tuple[Any, Any]:
+    size = np.prod(jax.eval_shape(_key_words, key).shape, dtype=int)
+    words = jax.random.bits(key, (2 * size,), jnp.uint32)
+    return _key_of(key, words[:size]), _key_of(key, words[size:])
+
+
+def _key_words(key: Any) -> jax.Array:
+    return jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+
+
+def _key_of(prototype: Any, words: jax.Array) -> Any:
+    """A random key of the same kind as ``prototype``."""
+    if jnp.issubdtype(prototype.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(prototype))
+    return words
+
+
+def _normal(words: jax.Array, dtype: Any) -> jax.Array:
+    """Standard normal numbers from random words, by the quantile function at the centres of ``2^23`` (in double precision ``2^31``) cells."""
+    bits = 23 if jnp.finfo(dtype).bits == 32 else 31
+    odd = ((words >> (32 - bits)) << 1 | 1).astype(dtype)
+    return (np.sqrt(2) * lax.erf_inv(odd * 2.0**-bits - 1)).astype(dtype)
