@@ -24,6 +24,7 @@ import numpy as np
 from numpyro._shapes import broadcast_shapes, reshape, shape_of
 from numpyro.distributions._pytree import array_equiv, is_host_value, namespace
 from numpyro.distributions._special import betainc, betaincinv, gammaincinv
+from numpyro.distributions.site_checks import validate_batch_shape
 
 __all__ = [
     "add_diag",
@@ -56,6 +57,7 @@ __all__ = [
     "stirling_approx_tail",
     "sum_rightmost",
     "tri_logabsdet",
+    "validate_batch_shape",
     "validate_sample",
     "vec_to_tril_matrix",
     "von_mises_centered",
