@@ -1,0 +1,139 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Compare NUTS in this repository with NumPyro 0.22.0 and BlackJAX, side by side in one run.
+
+Each measurement is a process of its own, in an environment of the library's own (made under ``.benchmarks/`` on first
+use, all with the same JAX). Repetitions alternate between the libraries, so that a change of the machine's speed meets
+all of them. The table shows medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import median
+import subprocess
+import sys
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = ROOT / ".benchmarks"
+MODELS = ("eight_schools", "logistic_regression", "hierarchical_regression", "state_space", "gaussian_process")
+
+
+class Library(NamedTuple):
+    """What to install, and which sampler of it to measure."""
+
+    environment: str
+    packages: tuple[str, ...]
+    sampler: str
+
+
+LIBRARIES = {
+    "this repository": Library("this", ("-e", str(ROOT)), "numpyro"),
+    "NumPyro 0.22.0": Library("peers", ("numpyro==0.22.0", "blackjax"), "numpyro"),
+    "BlackJAX": Library("peers", ("numpyro==0.22.0", "blackjax"), "blackjax"),
+}
+COLUMNS = {
+    "first": "first run, s",
+    "again": "again, s",
+    "us_per_leapfrog": "µs per leapfrog",
+    "us_per_gradient": "µs per gradient",
+    "leapfrogs": "leapfrogs",
+    "min_ess": "min ESS",
+    "ess_per_s": "ESS per s",
+    "divergences": "divergences",
+    "import_numpyro": "import after jax, s",
+    "max_rss_mb": "memory, MiB",
+}
+
+
+def interpreter(library: Library, given: dict[str, str]) -> str:
+    """Python of the library's environment, which is made if it is not there."""
+    if library.environment in given:
+        return given[library.environment]
+    environment = ENVIRONMENTS / library.environment
+    python = environment / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+        pin = [] if library.environment == "this" else [f"jax=={jax_version(given)}", f"jaxlib=={jax_version(given)}"]
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *library.packages, *pin], check=True)
+    return str(python)
+
+
+def jax_version(given: dict[str, str]) -> str:
+    """The version of JAX that this repository's environment has, for the others to have it too."""
+    python = interpreter(LIBRARIES["this repository"], given)
+    return subprocess.run(
+        [python, "-c", "import jax; print(jax.__version__)"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def measure(python: str, sampler: str, model: str, options: list[str]) -> dict[str, Any]:
+    command = [python, str(ROOT / "benchmarks/measure.py"), model, "--sampler", sampler, *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(results: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """A Markdown table of medians for one model, with this repository's share of each other library's figure."""
+    medians = {
+        library: {key: median(row[key] for row in rows) for key in COLUMNS if key in rows[0]}
+        for library, rows in results.items()
+    }
+    names = list(results)
+    others = names[1:]
+    lines = [
+        "| | " + " | ".join([*names, *(f"ratio to {name}" for name in others)]) + " |",
+        "|---" * (1 + len(names) + len(others)) + "|",
+    ]
+    for key, title in COLUMNS.items():
+        cells = [f"{medians[name][key]:.3g}" if key in medians[name] else "" for name in names]
+        for name in others:
+            known = key in medians[name] and key in medians[names[0]] and medians[name][key]
+            cells.append(f"{medians[names[0]][key] / medians[name][key]:.3g}" if known else "")
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", default=MODELS, metavar="model", help=f"of {', '.join(MODELS)}")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--num-chains", type=int, default=1)
+    parser.add_argument("--chain-method", default="sequential")
+    parser.add_argument("--without", nargs="*", default=[], choices=list(LIBRARIES)[1:], help="libraries to leave out")
+    parser.add_argument(
+        "--python",
+        nargs="*",
+        default=[],
+        metavar="ENVIRONMENT=PATH",
+        help="use this interpreter for an environment ('this' or 'peers') rather than make one",
+    )
+    parser.add_argument("--output", type=Path, help="write the single measurements to this file, as lines of JSON")
+    arguments = parser.parse_args()
+    given = dict(item.split("=", 1) for item in arguments.python)
+    libraries = {name: library for name, library in LIBRARIES.items() if name not in arguments.without}
+    if arguments.num_chains != 1:
+        libraries.pop("BlackJAX", None)
+    options = ["--num-chains", str(arguments.num_chains), "--chain-method", arguments.chain_method]
+
+    pythons = {name: interpreter(library, given) for name, library in libraries.items()}
+    for model in arguments.models:
+        results: dict[str, list[dict[str, Any]]] = {name: [] for name in libraries}
+        for _ in range(arguments.repeat):
+            for name, library in libraries.items():
+                result = measure(pythons[name], library.sampler, model, options)
+                results[name].append(result)
+                if arguments.output:
+                    with arguments.output.open("a") as file:
+                        file.write(json.dumps({"model": model, "library": name, **result}) + "\n")
+        print(f"\n### {model}\n", *table(results), sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
