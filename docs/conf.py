@@ -17,10 +17,14 @@ html_title = f"numpyro {version}"
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-# The pages also read well on a repository's web site: links between them, and to files beside docs/, are relative paths.
+# The pages also read well where the repository is shown: links between them, and to files beside docs/, are relative.
 suppress_warnings = ["myst.xref_missing"]
 
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {
+    "members": True,
+    "show-inheritance": True,
+    "exclude-members": "arg_constraints, arg_event_dims, pytree_data_fields, pytree_aux_fields",
+}
 autodoc_typehints = "none"
 add_module_names = False
