@@ -295,7 +295,7 @@ class MaskedDistribution(Wrapper):
     def _data_fields(self) -> dict[str, Any]:
         fields = super()._data_fields()
         if isinstance(self._mask, bool):
-            del fields["_mask"]
+            fields.pop("_mask", None)
         return fields
 
     @property
