@@ -1,7 +1,7 @@
 # Copyright the numpyro-scan contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Incomplete beta and gamma functions: derivatives in every argument, and inverses."""
+"""Special functions: products with logarithms whose gradients are finite, incomplete beta and gamma functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,27 @@ from typing import Any
 import jax
 from jax import lax
 import jax.numpy as jnp
-from jax.scipy.special import betaln, gammainc, gammaln, ndtri, xlog1py, xlogy
+from jax.scipy.special import betaln, gammainc, gammaln, ndtri
+
+
+def xlogy(x: Any, y: Any) -> Any:
+    """``x log(y)``, which is 0 with zero derivatives where both are 0.
+
+    >>> xlogy(0.0, 0.0).item(), jax.grad(xlogy, 1)(0.0, 0.0).item()
+    (0.0, 0.0)
+    """
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    return x * jnp.log(jnp.where((x == 0) & (y == 0), 1, y))
+
+
+def xlog1py(x: Any, y: Any) -> Any:
+    """``x log(1 + y)``, which is 0 with zero derivatives where x = 0 and y = -1.
+
+    >>> xlog1py(0.0, -1.0).item(), jax.grad(xlog1py, 1)(0.0, -1.0).item()
+    (0.0, 0.0)
+    """
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    return x * jnp.log1p(jnp.where((x == 0) & (y == -1), 0, y))
 
 
 @jax.custom_jvp

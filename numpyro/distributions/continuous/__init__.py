@@ -4,6 +4,8 @@
 """Distributions of continuous variables."""
 
 from numpyro.distributions.continuous.bounded import Beta, Uniform
+from numpyro.distributions.continuous.correlation import LKJCholesky
+from numpyro.distributions.continuous.multivariate import Dirichlet, MultivariateNormal
 from numpyro.distributions.continuous.positive import (
     Chi2,
     Exponential,
@@ -19,12 +21,15 @@ __all__ = [
     "Beta",
     "Cauchy",
     "Chi2",
+    "Dirichlet",
     "Exponential",
     "Gamma",
     "HalfCauchy",
     "HalfNormal",
     "InverseGamma",
+    "LKJCholesky",
     "LogNormal",
+    "MultivariateNormal",
     "Normal",
     "StudentT",
     "Uniform",

@@ -10,11 +10,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betaln, digamma, xlog1py, xlogy
+from jax.scipy.special import betaln, digamma
 
 from numpyro.distributions import constraints
+from numpyro.distributions._special import betainc, betaincinv, xlog1py, xlogy
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import betainc, betaincinv
 
 __all__ = ["Beta", "Uniform"]
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import digamma, erf, gammainc, gammaincc, gammaln, log_ndtr, ndtri, xlogy
+from jax.scipy.special import digamma, erf, gammainc, gammaincc, gammaln, log_ndtr, ndtri
 
 from numpyro.distributions import constraints
+from numpyro.distributions._special import gammaincinv, xlogy
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI, Normal
 from numpyro.distributions.distribution import Distribution, TransformedDistribution
 from numpyro.distributions.transforms import ExpTransform, PowerTransform
-from numpyro.distributions.util import gammaincinv
 
 __all__ = ["Chi2", "Exponential", "Gamma", "HalfCauchy", "HalfNormal", "InverseGamma", "LogNormal"]
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 import warnings
 
@@ -109,6 +110,12 @@ def _holds_arrays(value: Any) -> bool:
     return any(is_array(leaf) for leaf in jax.tree.leaves(value))
 
 
+def _distributions_in(value: Any) -> list[Distribution]:
+    """The distributions that a field holds, alone or in a list, tuple or dict."""
+    leaves = jax.tree.leaves(value, is_leaf=lambda x: isinstance(x, Distribution))
+    return [leaf for leaf in leaves if isinstance(leaf, Distribution)]
+
+
 def _is_numeric(value: Any) -> bool:
     """Whether a value is an array (concrete, traced or abstract) or a number."""
     return is_array(value) or isinstance(value, int | float | complex)
@@ -174,6 +181,9 @@ class Distribution(metaclass=DistributionMeta):
         super().__init_subclass__(**kwargs)
         if "log_prob" in cls.__dict__:
             setattr(cls, "log_prob", _checked(cls.__dict__["log_prob"]))  # noqa: B010
+        for name in ("mean", "variance", "mode", "entropy"):
+            if name in cls.__dict__:
+                setattr(cls, name, _of_full_shape(cls.__dict__[name]))
         jax.tree_util.register_pytree_node(cls, lambda d: d.tree_flatten(), cls.tree_unflatten)
 
     def __init__(
@@ -281,11 +291,11 @@ class Distribution(metaclass=DistributionMeta):
         """Batch shape of each field that has one."""
         shapes = []
         for name, value in self._data_fields().items():
-            if isinstance(value, Distribution):
-                shape = value.batch_shape
-                shapes.append(shape[: len(shape) - self._extra_rank(name)])
-            elif _is_numeric(value):
+            if _is_numeric(value):
                 shapes.append(self._batch_part(value, self._field_event_dim(name, value)))
+            for child in _distributions_in(value):
+                shape = child.batch_shape
+                shapes.append(shape[: len(shape) - self._extra_rank(name)])
         return shapes
 
     @staticmethod
@@ -425,7 +435,28 @@ class Distribution(metaclass=DistributionMeta):
             attributes[name] = holder.value
         attributes.update(zip(names, children, strict=True))
         attributes["_field_names"] = names
+        distribution._drop_padding()
         return distribution
+
+    def _drop_padding(self) -> None:
+        """Where only some parameters were mapped over, take the dimension that aligned the others to them off them.
+
+        As long as all leaves are transformed alike they have the same batch rank, and this does nothing.
+        """
+        attributes = self.__dict__
+        event_dims = attributes.get("_event_dims", {})
+        ranks = {
+            name: len(np.shape(attributes[name])) - dim
+            for name, dim in event_dims.items()
+            if is_array(attributes[name])
+        }
+        if len(set(ranks.values())) < 2 or max(ranks.values()) > len(attributes["_expansion"]):
+            return
+        for name, rank in ranks.items():
+            value = attributes[name]
+            excess = rank - min(ranks.values())
+            if excess and np.shape(value)[:excess] == (1,) * excess:
+                attributes[name] = value.reshape(np.shape(value)[excess:])
 
     # Sampling and density
 
@@ -449,8 +480,11 @@ class Distribution(metaclass=DistributionMeta):
         return self.sample(key, sample_shape), []
 
     def log_prob(self, value: Any, intermediates: Any = None) -> Any:
-        """Log density of values of shape ``S + batch_shape + event_shape``; the result has shape ``S + "
-        "batch_shape``."""
+        """Log density.
+
+        :param value: values of shape ``S + batch_shape + event_shape``.
+        :return: array of shape ``S + batch_shape``.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no density")
 
     def cdf(self, value: Any) -> Any:
@@ -584,7 +618,7 @@ class Distribution(metaclass=DistributionMeta):
                 offending = value if holds.ndim == 0 else value[~np.broadcast_to(holds, value.shape[: holds.ndim])]
                 raise ValueError(
                     f"{type(self).__name__}: parameter '{name}' must satisfy {constraint}, but it is "
-                    f"{np.array2string(offending, threshold=8, precision=6)}\n"
+                    f"{np.array2string(offending, threshold=8, precision=6) if offending.ndim else offending}\n"
                     f"(shape {value.shape}, {holds.size - np.count_nonzero(holds)} of {holds.size} entries)."
                 )
 
@@ -608,6 +642,24 @@ def _sizes_to_record(shape: Shape, wanted: Shape) -> tuple[int | None, ...]:
         if wanted
         else ()
     )
+
+
+def _of_full_shape(summary: Any) -> Any:
+    """Let a family write its moments and entropy as plain formulas: broadcast the result to the promised shape."""
+    fget = summary.fget if isinstance(summary, property) else summary
+    if not inspect.isfunction(fget) or getattr(fget, "_is_full", False):
+        return summary
+
+    @functools.wraps(fget)
+    def full(self: Distribution, *args: Any, **kwargs: Any) -> Any:
+        result = fget(self, *args, **kwargs)
+        shape = self.shape() if isinstance(summary, property) else self.batch_shape
+        if isinstance(result, int | float):
+            result = np.asarray(result, jnp.result_type(float))
+        return jnp.broadcast_to(result, shape)
+
+    full._is_full = True  # type: ignore[attr-defined]
+    return property(full) if isinstance(summary, property) else full
 
 
 def _checked(log_prob: Callable[..., Any]) -> Callable[..., Any]:
