@@ -122,7 +122,8 @@ class LocScaleReparam(Reparam):
         if centered is None:
             centered = param(f"{name}_centered", jnp.full(fn.event_shape, 0.5), constraint=constraints.unit_interval)
         kept = {p: getattr(base, p) for p in self.shape_params}
-        decentered = type(base)(loc=loc * centered, scale=scale**centered, **kept).expand(shape).to_event(event_dim)
+        family: Any = type(base)
+        decentered = family(loc=loc * centered, scale=scale**centered, **kept).expand(shape).to_event(event_dim)
         value = sample(f"{name}_decentered", decentered)
         return None, loc + scale ** (1 - centered) * (value - centered * loc)
 

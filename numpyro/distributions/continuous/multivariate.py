@@ -59,7 +59,7 @@ def _solve_folded(matrix: Any, vector: Any) -> Any:
     lead = tuple(batch[dim] for dim in kept)
     matrix = jnp.reshape(matrix, lead + (size, size))
     solution = solve_triangular(matrix, jnp.reshape(columns, lead + (size, -1)), lower=True)
-    return jnp.transpose(jnp.reshape(solution, columns.shape), np.argsort(order))
+    return jnp.transpose(jnp.reshape(solution, columns.shape), tuple(np.argsort(order).tolist()))
 
 
 class MultivariateNormal(Distribution):
