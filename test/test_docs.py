@@ -34,7 +34,7 @@ def examples(page: Path) -> list[tuple[int, str, str | None]]:
     text = page.read_text()
     blocks = list(BLOCK.finditer(text))
     found = []
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, following in zip(blocks, [*blocks, None][1:], strict=True):
         if block["language"] == "python":
             shown = following and following["language"] == "text" and following.start() == block.end()
             line = text.count("\n", 0, block.start()) + 1
