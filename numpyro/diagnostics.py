@@ -121,7 +121,8 @@ def effective_sample_size(x: Any, bias: bool = True) -> Any:
     :returns: array of shape ``event_shape``; ``nan`` where all draws are equal.
     :raises ValueError: if there are fewer than two draws.
 
-    **References:** Geyer (1992), *Practical Markov chain Monte Carlo*, section 3.3; Stan Reference Manual, "Effective sample size".
+    **References:** Geyer (1992), *Practical Markov chain Monte Carlo*, section 3.3; Stan Reference Manual, "Effective
+    sample size".
 
     >>> x = np.random.default_rng(0).normal(size=(4, 1000))
     >>> bool(3000 < effective_sample_size(x) < 5000)
@@ -173,12 +174,13 @@ def hpdi(x: Any, prob: float = 0.90, axis: int = 0) -> np.ndarray:
 def summary(samples: Any, prob: float = 0.90, group_by_chain: bool = True) -> dict[str, OrderedDict[str, Any]]:
     """Mean, standard deviation, median, HPDI ends, effective sample size and split R-hat of each site.
 
-    :param samples: dict from site to draws (another pytree, too: its leaves are named ``Param:0``, ...), each of shape ``(num_chains, num_samples) + event_shape``,
-        or without ``num_chains`` if ``group_by_chain`` is False.
+    :param samples: dict from site to draws (another pytree, too: its leaves are named ``Param:0``, ...), each of shape
+        ``(num_chains, num_samples) + event_shape``, or without ``num_chains`` if ``group_by_chain`` is False.
     :param prob: mass of the interval.
     :param group_by_chain: whether the draws have a leading chain axis.
-    :returns: for each site a dict with keys ``mean``, ``std``, ``median``, the two interval ends, such as ``5.0%`` and ``95.0%``, ``n_eff`` and ``r_hat``;
-        each value has the site's event shape. ``n_eff`` and ``r_hat`` are ``nan`` where there are too few draws for them.
+    :returns: for each site a dict with keys ``mean``, ``std``, ``median``, the two interval ends, such as ``5.0%`` and
+        ``95.0%``, ``n_eff`` and ``r_hat``; each value has the site's event shape. ``n_eff`` and ``r_hat`` are ``nan``
+        where there are too few draws for them.
 
     >>> draws = {"mu": np.random.default_rng(0).normal(size=(2, 100))}
     >>> list(summary(draws)["mu"])
@@ -240,14 +242,16 @@ def _grouped(x: Any, function: str, min_chains: int, min_draws: int) -> np.ndarr
     x = np.asarray(x)
     if x.ndim < 2 or x.shape[0] < min_chains or x.shape[1] < min_draws:
         raise ValueError(
-            f"{function} needs draws of shape (num_chains, num_samples, ...) with num_chains >= {min_chains} and num_samples >= {min_draws}, "
+            f"{function} needs draws of shape (num_chains, num_samples, ...) with num_chains >= {min_chains} and "
+            f"num_samples >= {min_draws}, "
             f"but x has shape {x.shape}." + (" Write x[None] for a single chain." if x.ndim == 1 else "")
         )
     return x
 
 
 def _variances(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean variance within the chains, and the estimate of the marginal variance that also counts the variance between them."""
+    """Mean variance within the chains, and the estimate of the marginal variance that also counts the variance between
+    them."""
     draws = x.shape[1]
     within = x.var(axis=1, ddof=1).mean(axis=0)
     pooled = within * (draws - 1) / draws

@@ -3,16 +3,20 @@
 
 """Chains of Hamiltonian Monte Carlo as one compiled loop.
 
-Each turn of the loop runs one trajectory. A chain's *phase* says what the trajectory is for, so that the compiled program holds the gradient of the potential energy once:
+Each turn of the loop runs one trajectory. A chain's *phase* says what the trajectory is for, so that the compiled
+program holds the gradient of the potential energy once:
 
-- ``SEARCH``: draw a candidate for the start; a trajectory of step size 0 evaluates the potential energy and the gradient there.
+- ``SEARCH``: draw a candidate for the start; a trajectory of step size 0 evaluates the potential energy and the
+  gradient there.
 - ``GIVEN``: the same for a start that the user gave.
-- ``RESUME``: go on from an earlier run's state, with a new random key.
+- ``RESUME``: go on from an earlier run's state, with a new random key; its potential energy is evaluated anew, since
+  the model's arguments may have changed.
 - ``STEP_SIZE``: try a step size with one leapfrog step.
 - ``RUN``: draw.
 
-A turn is made of small functions. One chain composes them with real branches and nested loops; many chains are advanced one leapfrog step at a time, all of them together, so
-that no chain waits for the longest trajectory of the others (Dance et al. 2025, *Efficiently Vectorized MCMC on Modern Accelerators*).
+A turn is made of small functions. One chain composes them with real branches and nested loops; many chains are advanced
+one leapfrog step at a time, all of them together, so that no chain waits for the longest trajectory of the others
+(Dance et al. 2025, *Efficiently Vectorized MCMC on Modern Accelerators*).
 """
 
 from __future__ import annotations
@@ -24,17 +28,27 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from numpyro.infer.integrator import Point
 from numpyro.infer.metric import FlatSpace, multiply
-from numpyro.infer.native import as_native_call
 from numpyro.infer.trajectory import SEED_WORDS, Hamiltonian, Outcome, Trajectory, run
 from numpyro.infer.warmup import Adaptation
 
-__all__ = ["FAILED", "GIVEN", "MAX_ATTEMPTS", "RESUME", "RUN", "SEARCH", "Chain", "HMCState", "Sampler"]
+__all__ = [
+    "FAILED",
+    "GIVEN",
+    "MAX_ATTEMPTS",
+    "RESUME",
+    "RUN",
+    "SEARCH",
+    "Chain",
+    "HMCState",
+    "Sampler",
+    "strongly_typed",
+]
 
 SEARCH, GIVEN, RESUME, STEP_SIZE, RUN, FAILED = range(6)
 
@@ -108,10 +122,10 @@ class Sampler:
     :param draw_start: ``f(key, arrays)`` draws a candidate; None if starts must be given.
     :param step_size: initial step size.
     :param inverse_mass_matrix: initial inverse mass matrix, or None for the identity.
-    :param limits: bounds of a trajectory in warm-up and after: doublings for NUTS; for HMC, number of steps, or None to take it from ``trajectory_length``.
+    :param limits: bounds of a trajectory in warm-up and after: doublings for NUTS; for HMC, number of steps, or None to
+        take it from ``trajectory_length``.
     :param find_step_size: whether to search for a first step size.
     :param kinetic_fn: user's kinetic energy, or None for the Euclidean one.
-    :param native: whether trajectories are small enough for :func:`~numpyro.infer.native.as_native_call`.
     """
 
     space: FlatSpace
@@ -125,7 +139,6 @@ class Sampler:
     trajectory_length: float | None
     find_step_size: bool
     kinetic_fn: Callable[..., Any] | None
-    native: bool
 
     def initial_state(self, position: jax.Array, rng_key: Any) -> HMCState:
         """The state before anything is known of the potential energy."""
@@ -168,15 +181,13 @@ class Sampler:
         """Make a chain's own random key and, in ``SEARCH``, a candidate."""
         number = chain.number * (MAX_ATTEMPTS + 1) + chain.attempts
         own_key, draw_key = _split(jax.random.fold_in(chain.run_key, number))
-        resumes = chain.phase == RESUME
         position = chain.state.z
         if self.draw_start is not None:
             draw = partial(self.draw_start, draw_key, arrays)
             position = lax.cond(chain.phase == SEARCH, draw, lambda: chain.state.z)
         fresh = self.initial_state(position, own_key)
         resumed = chain.state._replace(rng_key=own_key)
-        state = jax.tree.map(lambda a, b: _where(resumes, a, b), resumed, fresh)
-        return chain._replace(state=state, phase=jnp.where(resumes, RUN, chain.phase))
+        return chain._replace(state=jax.tree.map(lambda a, b: _where(chain.phase == RESUME, a, b), resumed, fresh))
 
     def is_unprepared(self, chain: Chain) -> jax.Array:
         return chain.phase < STEP_SIZE
@@ -190,7 +201,8 @@ class Sampler:
         space, adapt_state = self.space, state.adapt_state
         sqrt_inv = adapt_state.mass_matrix_sqrt_inv
 
-        if self.kinetic_fn is None:
+        kinetic_fn = self.kinetic_fn
+        if kinetic_fn is None:
 
             def potential_and_grad(y: jax.Array) -> tuple[jax.Array, jax.Array]:
                 z = state.z + multiply(space, sqrt_inv, y, transpose=True)
@@ -200,7 +212,7 @@ class Sampler:
             return Hamiltonian(potential_and_grad, lambda p: 0.5 * jnp.vdot(p, p), lambda p: p)
 
         def kinetic(r: jax.Array) -> jax.Array:
-            return self.kinetic_fn(adapt_state.inverse_mass_matrix, space.unravel(r))
+            return kinetic_fn(adapt_state.inverse_mass_matrix, space.unravel(r))
 
         return Hamiltonian(lambda y: self.potential_and_grad(state.z + y, arrays), kinetic, jax.grad(kinetic))
 
@@ -218,23 +230,19 @@ class Sampler:
         evaluates = chain.phase < STEP_SIZE
         start = {
             "point": Point(jnp.zeros_like(momentum), jnp.where(evaluates, 0, momentum), gradient),
-            "potential": state.potential_energy,
-            "energy": jnp.asarray(_ANY_FINITE, self.space.dtype),
+            "potential": jnp.where(evaluates, jnp.inf, state.potential_energy),
             "seed": words[:SEED_WORDS],
-            "step_size": jnp.where(evaluates, 0, self._step_size(state)),
+            "step_size": jnp.where(evaluates, 0, state.adapt_state.step_size),
             "limit": self._limit(chain),
         }
         return chain._replace(state=state._replace(rng_key=key)), start
-
-    def _step_size(self, state: HMCState) -> jax.Array:
-        return state.adapt_state.step_size
 
     def _limit(self, chain: Chain) -> jax.Array:
         state = chain.state
         if self.limits is not None:
             limit = jnp.where(state.i < self.adaptation.num_steps, *self.limits)
         else:
-            steps = jnp.ceil(state.trajectory_length / self._step_size(state))
+            steps = jnp.ceil(state.trajectory_length / state.adapt_state.step_size)
             limit = jnp.clip(steps, 1, 2**30).astype(jnp.int32)
         return jnp.where(chain.phase < RUN, 1, limit).astype(jnp.int32)
 
@@ -242,17 +250,13 @@ class Sampler:
         """Start a trajectory."""
         hamiltonian = self.hamiltonian(chain.state, arrays)
         energy = start["potential"] + hamiltonian.kinetic(start["point"].momentum)
-        start = start | {"energy": jnp.where(chain.phase < STEP_SIZE, start["energy"], energy)}
-        return self.trajectory.start(hamiltonian, **start)
+        energy = jnp.where(chain.phase < STEP_SIZE, jnp.asarray(_ANY_FINITE, energy.dtype), energy)
+        return self.trajectory.start(hamiltonian, energy=energy, **start)
 
     def travel(self, chain: Chain, start: dict[str, Any], arrays: Any) -> Outcome:
         """Start a trajectory and carry it to its end."""
-
-        def whole(chain: Chain, start: dict[str, Any], arrays: Any) -> Outcome:
-            hamiltonian = self.hamiltonian(chain.state, arrays)
-            return run(self.trajectory, hamiltonian, self.start(chain, start, arrays))
-
-        return as_native_call(whole, chain, start, arrays) if self.native else whole(chain, start, arrays)
+        hamiltonian = self.hamiltonian(chain.state, arrays)
+        return run(self.trajectory, hamiltonian, self.start(chain, start, arrays))
 
     def settle(self, chain: Chain, outcome: Outcome) -> Chain:
         """Move to the proposal and note what came of the trajectory."""
@@ -269,9 +273,10 @@ class Sampler:
             gradient = multiply(self.space, adapt_state.mass_matrix_sqrt, gradient)
         position = state.z + position
         is_valid = jnp.isfinite(proposal.potential_energy) & jnp.all(jnp.isfinite(gradient))
-        ready = STEP_SIZE if self.find_step_size else RUN
+        resumes = chain.phase == RESUME
+        ready = jnp.where(resumes, RUN, STEP_SIZE if self.find_step_size else RUN)
         refused = jnp.where((chain.phase == SEARCH) & (chain.attempts < MAX_ATTEMPTS - 1), SEARCH, FAILED)
-        phase = jnp.where(runs, RUN, jnp.where(is_valid, ready, refused))
+        phase = jnp.where(runs, RUN, jnp.where(is_valid, ready, refused)).astype(jnp.int32)
         moved = state._replace(
             i=state.i + runs,
             z=position,
@@ -280,7 +285,7 @@ class Sampler:
             energy=proposal.energy,
             num_steps=jnp.where(runs, outcome.num_steps, 0),
             accept_prob=jnp.where(runs, outcome.accept_prob, 0),
-            mean_accept_prob=jnp.where(runs, mean, 0),
+            mean_accept_prob=jnp.where(runs, mean, jnp.where(resumes, state.mean_accept_prob, 0)),
             diverging=runs & outcome.diverging,
         )
         settled = chain._replace(state=moved, phase=phase, attempts=chain.attempts + (chain.phase == SEARCH))
@@ -303,7 +308,7 @@ class Sampler:
             adapt_state = self.adaptation.restart_step_size(adapt_state)
         return chain._replace(
             state=chain.state._replace(adapt_state=adapt_state),
-            phase=jnp.where(goes_on, STEP_SIZE, RUN),
+            phase=jnp.where(goes_on, STEP_SIZE, RUN).astype(jnp.int32),
             direction=jnp.where(goes_on, direction, 0),
         )
 
@@ -360,7 +365,8 @@ class Sampler:
         """Run one chain up to iteration ``stop``.
 
         :param chain: where it stands.
-        :param draws: buffers by field name, with the draws along their first axis. The last of every ``thinning`` iterations from iteration ``first`` on is kept.
+        :param draws: buffers by field name, with the draws along their first axis. The last of every ``thinning``
+            iterations from iteration ``first`` on is kept.
         :returns: the chain and the buffers.
         """
 
@@ -378,7 +384,7 @@ class Sampler:
             }
             return chain, draws
 
-        return lax.while_loop(lambda carry: self.is_active(carry[0], stop), body, (chain, draws))
+        return strongly_typed(lax.while_loop(lambda carry: self.is_active(carry[0], stop), body, (chain, draws)))
 
     def advance_together(
         self, chains: Chain, draws: dict[str, Any], arrays: Any, stop: Any, first: Any, thinning: Any
@@ -443,7 +449,7 @@ class Sampler:
 
         chains, paths = begin(chains)
         chains, _, draws = lax.while_loop(any_active, body, (chains, paths, draws))
-        return chains, draws
+        return strongly_typed((chains, draws))
 
 
 def _for_those(condition: jax.Array, fn: Callable[[Any], Any], operand: Any) -> Any:
@@ -453,6 +459,16 @@ def _for_those(condition: jax.Array, fn: Callable[[Any], Any], operand: Any) -> 
         return jax.tree.map(lambda a, b: _where(condition, a, b), jax.vmap(fn)(operand), operand)
 
     return lax.cond(jnp.any(condition), apply, lambda x: x, operand)
+
+
+def strongly_typed(tree: Any) -> Any:
+    """The same values with types that do not depend on how they were made: what comes out of the compiled loop goes
+    into it again, and a weakly typed scalar would have it compiled anew."""
+
+    def strong(x: Any) -> Any:
+        return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else lax.convert_element_type(x, x.dtype)
+
+    return jax.tree.map(strong, tree)
 
 
 def _where(condition: jax.Array, a: Any, b: Any) -> Any:
@@ -487,7 +503,8 @@ def _key_of(prototype: Any, words: jax.Array) -> Any:
 
 
 def _normal(words: jax.Array, dtype: Any) -> jax.Array:
-    """Standard normal numbers from random words, by the quantile function at the centres of ``2^23`` (in double precision ``2^31``) cells."""
+    """Standard normal numbers from random words, by the quantile function at the centres of ``2^23`` (in double
+    precision ``2^31``) cells."""
     bits = 23 if jnp.finfo(dtype).bits == 32 else 31
     odd = ((words >> (32 - bits)) << 1 | 1).astype(dtype)
     return (np.sqrt(2) * lax.erf_inv(odd * 2.0**-bits - 1)).astype(dtype)

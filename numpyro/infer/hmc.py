@@ -3,43 +3,41 @@
 
 """Hamiltonian Monte Carlo and the No-U-Turn Sampler.
 
-:class:`HMC` and :class:`NUTS` put the parts together: a :mod:`potential <numpyro.infer.potential>`, a :mod:`metric <numpyro.infer.metric>`, a
-:mod:`trajectory <numpyro.infer.trajectory>`, a :mod:`warm-up <numpyro.infer.warmup>`. The loop around them is in :mod:`numpyro.infer.chain`.
+:class:`HMC` and :class:`NUTS` put the parts together: a :mod:`potential <numpyro.infer.potential>`, a
+    :mod:`metric <numpyro.infer.metric>`, a
+:mod:`trajectory <numpyro.infer.trajectory>`, a :mod:`warm-up <numpyro.infer.warmup>`. The loop around them is in
+    :mod:`numpyro.infer.chain`.
 
-**References:** Neal (2011), *MCMC using Hamiltonian dynamics*; Hoffman and Gelman (2014), *The No-U-Turn Sampler*; Betancourt (2017), *A Conceptual Introduction to Hamiltonian
-Monte Carlo*.
+**References:** Neal (2011), *MCMC using Hamiltonian dynamics*; Hoffman and Gelman (2014), *The No-U-Turn Sampler*;
+Betancourt (2017), *A Conceptual Introduction to Hamiltonian Monte Carlo*.
 """
 
 from __future__ import annotations
 
-import copy
-import math
-import warnings
 from collections.abc import Callable, Sequence
+import copy
 from functools import partial
+import math
 from typing import Any
+import warnings
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax.extend.core import jaxpr_as_fun
 from jax.flatten_util import ravel_pytree
+import jax.numpy as jnp
+import numpy as np
 
 from numpyro.infer.arguments import Static, combine, partition
-from numpyro.infer.chain import FAILED, GIVEN, SEARCH, Chain, HMCState, Sampler
+from numpyro.infer.chain import FAILED, GIVEN, MAX_ATTEMPTS, SEARCH, Chain, HMCState, Sampler
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.integrator import euclidean_kinetic_energy, value_and_grad
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.metric import flat_space
-from numpyro.infer.native import work
 from numpyro.infer.potential import build_potential
 from numpyro.infer.trajectory import HMCTrajectory, NUTSTrajectory
 from numpyro.infer.warmup import Adaptation
 
 __all__ = ["HMC", "NUTS", "HMCState", "Program", "hmc", "momentum_generator"]
-
-NATIVE_WORK = 1e6
-"""Operations of a gradient up to which a trajectory is compiled to native code; beyond, XLA's library routines and threads are worth more."""
 
 _NEEDS_VALUES = (
     jax.errors.ConcretizationTypeError,
@@ -98,7 +96,9 @@ class Program:
         self.takes_arrays = takes_arrays
         self.advance = jax.jit(sampler.advance, donate_argnums=(1,))
         self.advance_together = jax.jit(sampler.advance_together, donate_argnums=(1,))
-        self.transition = jax.jit(lambda state, arrays: sampler.unravel(sampler.transition(sampler.ravel(state), arrays)))
+        self.transition = jax.jit(
+            lambda state, arrays: sampler.unravel(sampler.transition(sampler.ravel(state), arrays))
+        )
         self.begin = jax.jit(self._begin)
         self.compiled: dict[Any, Any] = {}
 
@@ -120,24 +120,29 @@ class Program:
         chain, _ = sampler.advance(chain, {}, arrays, 0, 0, 1)
         return sampler.unravel(chain.state), chain.phase == FAILED
 
-    def refuse(self, params: Any, arrays: Any, attempts: int) -> None:
-        """Raise the error for a start that cannot be used."""
+    def refuse(self, params: Any, arrays: Any, origin: str | None = None, attempts: int = MAX_ATTEMPTS) -> None:
+        """Raise the error for a start that cannot be used.
+
+        :param origin: where the start comes from, such as ```init_params```; None if it was drawn, the last of
+            ``attempts`` candidates.
+        """
         args, kwargs = self.arguments(arrays)
         try:
             reason = self.target.explain_invalid(params, args, kwargs)
         except Exception as error:
             reason = f"(Looking for the reason failed as well: {error})"
-        if attempts:
+        if origin is None:
             what = f"none of {attempts} candidates that the initialisation strategy drew is a point"
             remedy = (
-                "Check the model against the data, or choose the start: init_strategy=init_to_value(values={...}), init_to_median, or init_params= (in "
-                "unconstrained space)."
+                "Check the model against the data, or choose the start: init_strategy=init_to_value(values={...}), "
+                "init_to_median, or init_params= (in unconstrained space)."
             )
         else:
-            what = "`init_params` is no point"
-            remedy = "Remember that init_params are in unconstrained space."
+            what = f"{origin} is no point"
+            remedy = f"Remember that {origin} is in unconstrained space."
         raise RuntimeError(
-            f"Cannot find valid initial parameters: {what} at which the potential energy and its gradient are finite.\n{reason}\n{remedy}"
+            f"Cannot find valid initial parameters: {what} at which the potential energy and its gradient are "
+            f"finite.\n{reason}\n{remedy}"
         )
 
 
@@ -145,23 +150,31 @@ class HMC(MCMCKernel):
     """Hamiltonian Monte Carlo with trajectories of fixed length; step size and mass matrix adapt during warm-up.
 
     :param model: a model. Either this or ``potential_fn``.
-    :param potential_fn: potential energy (minus the log density) of a pytree of unconstrained parameters; then ``init_params`` must be given to
+    :param potential_fn: potential energy (minus the log density) of a pytree of unconstrained parameters; then
+        ``init_params`` must be given to
         :meth:`MCMC.run <numpyro.infer.mcmc.MCMC.run>`.
-    :param kinetic_fn: ``kinetic_fn(inverse_mass_matrix, r)``, the kinetic energy of a momentum. Default: ``r^T M^-1 r / 2``.
+    :param kinetic_fn: ``kinetic_fn(inverse_mass_matrix, r)``, the kinetic energy of a momentum. Default:
+        ``r^T M^-1 r / 2``.
     :param step_size: initial size of a leapfrog step.
-    :param inverse_mass_matrix: initial inverse mass matrix: a vector (a diagonal), a matrix, or a dict from tuples of site names to either. Entries are in the order of
-        the flattened parameters. Default: the identity.
+    :param inverse_mass_matrix: initial inverse mass matrix: a vector (a diagonal), a matrix, or a dict from tuples of
+        site names to either. Entries are in the order of the flattened parameters. Default: the identity.
     :param adapt_step_size: whether to adapt the step size by dual averaging.
     :param adapt_mass_matrix: whether to estimate the inverse mass matrix as the covariance of the draws.
-    :param dense_mass: False for a diagonal mass matrix, True for a dense one, or a list of tuples of site names, each of which has a dense block; the other sites have a diagonal one.
-    :param target_accept_prob: acceptance probability at which the step size is aimed, in ``(0, 1)``. Larger values give smaller steps and fewer divergences.
-    :param num_steps: number of leapfrog steps of a trajectory. If ``trajectory_length`` is not None, the step size is fixed at ``trajectory_length / num_steps``.
+    :param dense_mass: False for a diagonal mass matrix, True for a dense one, or a list of tuples of site names, each
+        of which has a dense block; the other sites have a diagonal one.
+    :param target_accept_prob: acceptance probability at which the step size is aimed, in ``(0, 1)``. Larger values give
+        smaller steps and fewer divergences.
+    :param num_steps: number of leapfrog steps of a trajectory. If ``trajectory_length`` is not None, the step size is
+        fixed at ``trajectory_length / num_steps``.
     :param trajectory_length: length of a trajectory.
     :param init_strategy: how to find a start; see :mod:`numpyro.infer.initialization`.
-    :param find_heuristic_step_size: whether to look, at the start and at the end of each window of the warm-up, for a step size whose acceptance probability is about 0.8.
-    :param forward_mode_differentiation: differentiate the potential energy forwards; for models that use ``lax.while_loop``.
+    :param find_heuristic_step_size: whether to look, at the start and at the end of each window of the warm-up, for a
+        step size whose acceptance probability is about 0.8.
+    :param forward_mode_differentiation: differentiate the potential energy forwards; for models that use
+        ``lax.while_loop``.
     :param regularize_mass_matrix: whether to shrink the estimated covariance.
-    :raises ValueError: if both or neither of ``model`` and ``potential_fn`` are given, or neither of ``num_steps`` and ``trajectory_length``.
+    :raises ValueError: if both or neither of ``model`` and ``potential_fn`` are given, or neither of ``num_steps`` and
+        ``trajectory_length``.
 
     >>> from numpyro.infer import MCMC
     >>> kernel = HMC(potential_fn=lambda z: 0.5 * z**2, num_steps=4, trajectory_length=None)
@@ -192,8 +205,8 @@ class HMC(MCMCKernel):
         if (model is None) == (potential_fn is None):
             given = "both" if model is not None else "neither"
             raise ValueError(
-                f"Only one of `model` or `potential_fn` must be specified, but you gave {given}. Write {type(self).__name__}(model), or "
-                f"{type(self).__name__}(potential_fn=f)."
+                f"Only one of `model` or `potential_fn` must be specified, but you gave {given}. Write "
+                f"{type(self).__name__}(model), or {type(self).__name__}(potential_fn=f)."
             )
         if num_steps is None and trajectory_length is None and type(self)._needs_length:
             raise ValueError("At least one of `num_steps` or `trajectory_length` must be specified.")
@@ -203,8 +216,8 @@ class HMC(MCMCKernel):
             raise ValueError(f"`target_accept_prob` must lie strictly between 0 and 1, but it is {target_accept_prob}.")
         if num_steps is not None and trajectory_length is not None:
             warnings.warn(
-                "`num_steps` and `trajectory_length` together fix the step size at trajectory_length / num_steps, so it does not adapt. Pass trajectory_length=None to "
-                "let it adapt.",
+                "`num_steps` and `trajectory_length` together fix the step size at trajectory_length / num_steps, so "
+                "it does not adapt. Pass trajectory_length=None to let it adapt.",
                 stacklevel=2,
             )
             step_size, adapt_step_size = trajectory_length / num_steps, False
@@ -226,7 +239,8 @@ class HMC(MCMCKernel):
         self._regularize_mass_matrix = regularize_mass_matrix
         self._num_warmup = 0
         self._prototype: Any = None
-        self._programs: dict[Any, Program] = {}
+        self._programs: dict[Any, Program | None] = {}
+        """Programs by what they depend on; None where the model needs the values of its arrays in Python."""
 
     _needs_length = True
 
@@ -271,39 +285,37 @@ class HMC(MCMCKernel):
                 prototype = self._prototype
             else:
                 raise ValueError(
-                    "Valid value of `init_params` must be provided with `potential_fn`: it says what the parameters look like, and the chains start there. Write "
-                    "mcmc.run(rng_key, init_params=...)."
+                    "Valid value of `init_params` must be provided with `potential_fn`: it says what the parameters "
+                    "look like, and the chains start there. Write mcmc.run(rng_key, init_params=...)."
                 )
             self._prototype = prototype
         self._num_warmup = num_warmup
         arrays, static = partition((args, kwargs))
         shapes = tuple((np.shape(array), np.dtype(array.dtype).name) for array in arrays)
         layout = None if prototype is None else _hashable(prototype)
-        key = (num_warmup, static, shapes, layout, jax.config.jax_enable_x64, jax.default_backend())
-        program = self._programs.get(key)
-        if program is None:
+        key: tuple[Any, ...] = (num_warmup, static, shapes, layout, jnp.result_type(float).name, jax.default_backend())
+        if key not in self._programs:
             try:
-                program = self._build(num_warmup, arrays, static, prototype, takes_arrays=True)
+                self._programs[key] = self._build(num_warmup, arrays, static, prototype, takes_arrays=True)
             except _NEEDS_VALUES:
-                program = None
                 if not arrays or not all(map(_is_concrete, arrays)):
                     raise
-            self._programs[key] = program or _COMPILED_IN
-        if program is None or program is _COMPILED_IN:
+                self._programs[key] = None
+        program = self._programs[key]
+        if program is None:
             key += (tuple(np.asarray(array).tobytes() for array in arrays),)
             program = self._programs.get(key)
             if program is None:
                 program = self._programs[key] = self._build(num_warmup, arrays, static, prototype, takes_arrays=False)
         return program, arrays if program.takes_arrays else []
 
-    def _build(
-        self, num_warmup: int, arrays: list[Any], static: Static, prototype: Any, takes_arrays: bool
-    ) -> Program:
+    def _build(self, num_warmup: int, arrays: list[Any], static: Static, prototype: Any, takes_arrays: bool) -> Program:
         def arguments(inputs: Any) -> Any:
             return combine(inputs if takes_arrays else arrays, static)
 
         args, kwargs = combine(arrays, static)
-        if self._potential_fn is None:
+        target: Any
+        if self._model is not None:
             target = build_potential(
                 self._model,
                 args,
@@ -354,7 +366,6 @@ class HMC(MCMCKernel):
             trajectory_length=self._trajectory_length,
             find_step_size=self._find_heuristic_step_size and self._adapt_step_size,
             kinetic_fn=self._kinetic_fn,
-            native=False,
         )
         return Program(sampler, target, arguments, takes_arrays)
 
@@ -381,7 +392,7 @@ class HMC(MCMCKernel):
         position = None if init_params is None else program.sampler.space.ravel(init_params)
         state, failed = program.begin(rng_key, position, arrays)
         if _is_concrete(failed) and bool(failed):
-            program.refuse(state.z, arrays, 0 if init_params is not None else 100)
+            program.refuse(state.z, arrays, None if init_params is None else "`init_params`")
         return state
 
     def sample(self, state: HMCState, model_args: tuple[Any, ...] = (), model_kwargs: Any = None) -> HMCState:
@@ -405,7 +416,8 @@ class HMC(MCMCKernel):
         *,
         return_deterministic: bool = False,
     ) -> Callable[[Any], Any]:
-        """The function from unconstrained parameters to the values of the latent sites, and of the deterministic ones on request."""
+        """The function from unconstrained parameters to the values of the latent sites, and of the deterministic ones
+        on request."""
         if self._potential_fn is not None:
             return lambda params: params
         program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {})
@@ -437,9 +449,11 @@ class HMC(MCMCKernel):
 
 
 class NUTS(HMC):
-    """The No-U-Turn Sampler: HMC whose trajectories double until they turn back, with multinomial sampling of the next state.
+    """The No-U-Turn Sampler: HMC whose trajectories double until they turn back, with multinomial sampling of the next
+    state.
 
-    :param max_tree_depth: bound of the number of doublings, or a pair of bounds for warm-up and for sampling. A trajectory has at most ``2**max_tree_depth - 1`` steps.
+    :param max_tree_depth: bound of the number of doublings, or a pair of bounds for warm-up and for sampling. A
+        trajectory has at most ``2**max_tree_depth - 1`` steps.
     :param trajectory_length: has no effect; it is accepted for compatibility.
 
     The other parameters are those of :class:`HMC`.
@@ -495,16 +509,13 @@ class NUTS(HMC):
         depths = tuple(max_tree_depth) if isinstance(max_tree_depth, Sequence) else (max_tree_depth, max_tree_depth)
         if len(depths) != 2 or not all(1 <= depth <= 30 for depth in depths):
             raise ValueError(
-                f"`max_tree_depth` must be a number from 1 to 30, or a pair of such numbers for warm-up and sampling, but it is {max_tree_depth!r}."
+                "`max_tree_depth` must be a number from 1 to 30, or a pair of such numbers for warm-up and sampling, "
+                f"but it is {max_tree_depth!r}."
             )
         self._max_tree_depth = depths
 
     def _trajectory(self) -> tuple[Any, tuple[int, int] | None]:
         return NUTSTrajectory(max(self._max_tree_depth)), self._max_tree_depth
-
-
-_COMPILED_IN: Any = object()
-"""Marks arguments whose values the model needs in Python while it is traced."""
 
 
 def _constrain(target: Any, args: Any, kwargs: Any, return_deterministic: bool, params: Any) -> Any:
@@ -532,7 +543,8 @@ def momentum_generator(prototype_r: Any, mass_matrix_sqrt: Any, rng_key: Any) ->
     """Draw a momentum ``r = S x``, ``x`` standard normal, from ``Normal(0, M)``, ``M = S S^T``.
 
     :param prototype_r: pytree of the structure of the momentum.
-    :param mass_matrix_sqrt: ``S``: a vector, a lower triangular matrix, or a dict from tuples of names to either (then ``prototype_r`` is a dict).
+    :param mass_matrix_sqrt: ``S``: a vector, a lower triangular matrix, or a dict from tuples of names to either (then
+        ``prototype_r`` is a dict).
     :param rng_key: random key.
 
     >>> momentum_generator({"x": jnp.zeros(2)}, jnp.ones(2), jax.random.PRNGKey(0))["x"].shape
@@ -562,7 +574,8 @@ def hmc(
     :param potential_fn_gen: ``potential_fn_gen(*model_args, **model_kwargs)`` gives the potential energy.
     :param kinetic_fn: see :class:`HMC`.
     :param algo: ``"HMC"`` or ``"NUTS"``.
-    :returns: ``init_kernel(init_params, num_warmup, ...)``, which takes the parameters of :class:`HMC` and :class:`NUTS` and gives an :class:`HMCState`, and
+    :returns: ``init_kernel(init_params, num_warmup, ...)``, which takes the parameters of :class:`HMC` and
+        :class:`NUTS` and gives an :class:`HMCState`, and
         ``sample_kernel(hmc_state, model_args=(), model_kwargs=None)``, which gives the next one.
 
     >>> init_kernel, sample_kernel = hmc(lambda z: 0.5 * jnp.sum(z**2))
@@ -596,10 +609,10 @@ def hmc(
         model_kwargs: dict[str, Any] | None = None,
         rng_key: Any = None,
     ) -> HMCState:
-        own = {"num_steps": num_steps, "trajectory_length": trajectory_length}
+        own: dict[str, Any] = {"num_steps": num_steps, "trajectory_length": trajectory_length}
         if algo == "NUTS":
             own = {"max_tree_depth": max_tree_depth}
-        kernel = (NUTS if algo == "NUTS" else HMC)(
+        kernel: HMC = (NUTS if algo == "NUTS" else HMC)(
             potential_fn=potential_fn or potential_fn_gen,
             kinetic_fn=kinetic_fn,
             step_size=step_size,

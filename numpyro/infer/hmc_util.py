@@ -3,7 +3,8 @@
 
 """The parts of HMC and NUTS, for those who compose their own.
 
-``build_tree`` grows a No-U-Turn trajectory on pytrees; the sampler itself works on flat vectors (:mod:`numpyro.infer.trajectory`).
+``build_tree`` grows a No-U-Turn trajectory on pytrees; the sampler itself works on flat vectors
+(:mod:`numpyro.infer.trajectory`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax import lax
+import jax.numpy as jnp
 
 from numpyro.infer.integrator import IntegratorState, euclidean_kinetic_energy, velocity_verlet
 from numpyro.infer.mass_matrix import WelfordState, welford_covariance
@@ -41,9 +42,11 @@ __all__ = [
 class TreeInfo(NamedTuple):
     """A No-U-Turn trajectory.
 
-    :param z_left: position at the end that is earliest in time; ``r_left`` and ``z_left_grad`` are momentum and gradient there.
+    :param z_left: position at the end that is earliest in time; ``r_left`` and ``z_left_grad`` are momentum and
+        gradient there.
     :param z_right: position at the latest end.
-    :param z_proposal: the state drawn from the trajectory; ``z_proposal_pe``, ``z_proposal_grad``, ``z_proposal_energy``: potential energy, its gradient, total energy there.
+    :param z_proposal: the state drawn from the trajectory; ``z_proposal_pe``, ``z_proposal_grad``,
+        ``z_proposal_energy``: potential energy, its gradient, total energy there.
     :param depth: number of doublings.
     :param weight: logarithm of the sum of ``exp(initial energy - energy)`` over the states.
     :param r_sum: sum of the momenta.
@@ -91,7 +94,8 @@ def build_tree(
     :param step_size: size of a leapfrog step.
     :param rng_key: random key.
     :param max_delta_energy: energy error beyond which the trajectory counts as divergent.
-    :param max_tree_depth: bound of the number of doublings; the pair ``(current, most)`` gives a bound that may be traced and its static maximum.
+    :param max_tree_depth: bound of the number of doublings; the pair ``(current, most)`` gives a bound that may be
+        traced and its static maximum.
 
     **References:** see :mod:`numpyro.infer.trajectory`.
     """
@@ -141,21 +145,20 @@ def build_tree(
             | turns(left.r_left, right.r_left, jax.tree.map(jnp.add, left.r_sum, right.r_left))
             | turns(left.r_right, right.r_right, jax.tree.map(jnp.add, right.r_sum, left.r_right))
         )
-        return TreeInfo(
-            *left[:3],
-            *right[3:6],
-            *proposal,
-            jnp.maximum(tree.depth, branch.depth) + 1,
-            weight,
-            r_sum,
-            tree.turning | branch.turning | turning,
-            tree.diverging | branch.diverging,
-            tree.sum_accept_probs + branch.sum_accept_probs,
-            tree.num_proposals + branch.num_proposals,
+        joined = tree._replace(
+            depth=jnp.maximum(tree.depth, branch.depth) + 1,
+            weight=weight,
+            r_sum=r_sum,
+            turning=tree.turning | branch.turning | turning,
+            diverging=tree.diverging | branch.diverging,
+            sum_accept_probs=tree.sum_accept_probs + branch.sum_accept_probs,
+            num_proposals=tree.num_proposals + branch.num_proposals,
         )
+        return TreeInfo._make((*left[:3], *right[3:6], *proposal, *joined[10:]))
 
     def grow(tree: TreeInfo, forwards: Any, key: Any) -> TreeInfo:
-        """A branch of ``2**tree.depth`` states next to ``tree``: leaves are joined pairwise, like the carries of a binary counter."""
+        """A branch of ``2**tree.depth`` states next to ``tree``: leaves are joined pairwise, like the carries of a
+        binary counter."""
         signed = jnp.where(forwards, step_size, -step_size)
         end = _choose(forwards, tree[3:6], tree[:3])
         stack = jax.tree.map(lambda x: jnp.zeros((most + 1,) + jnp.shape(x), jnp.result_type(x)), tree)
@@ -209,7 +212,8 @@ def build_tree(
 
 
 def _dot(a: Any, b: Any) -> jax.Array:
-    return sum(jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    products = [jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+    return jnp.stack(products).sum()
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
+import jax.numpy as jnp
 
 __all__ = ["IntegratorState", "Point", "euclidean_kinetic_energy", "leapfrog", "value_and_grad", "velocity_verlet"]
 
@@ -55,7 +55,8 @@ def value_and_grad(
 ) -> Callable[..., tuple[Any, Any]]:
     """Value and gradient of a scalar function of its first argument.
 
-    :param forward_mode_differentiation: differentiate forwards, which costs one pass for each dimension but works through ``lax.while_loop``.
+    :param forward_mode_differentiation: differentiate forwards, which costs one pass for each dimension but works
+        through ``lax.while_loop``.
 
     >>> value, grad = value_and_grad(lambda x: x**2, forward_mode_differentiation=True)(3.0)
     >>> float(value), float(grad)
@@ -134,17 +135,19 @@ def velocity_verlet(
 def euclidean_kinetic_energy(inverse_mass_matrix: Any, r: Any) -> jax.Array:
     """Kinetic energy ``r^T M^-1 r / 2``.
 
-    :param inverse_mass_matrix: ``M^-1``: a vector (its diagonal), a matrix, or a dict from tuples of site names to either.
+    :param inverse_mass_matrix: ``M^-1``: a vector (its diagonal), a matrix, or a dict from tuples of site names to
+        either.
     :param r: momentum; a dict from site names to arrays if the mass matrix is a dict.
 
     >>> float(euclidean_kinetic_energy(jnp.array([1.0, 2.0]), jnp.array([1.0, 1.0])))
     1.5
     """
     if isinstance(inverse_mass_matrix, dict):
-        return sum(
+        blocks = [
             euclidean_kinetic_energy(block, tuple(r[name] for name in names))
             for names, block in inverse_mass_matrix.items()
-        )
+        ]
+        return jnp.stack(blocks).sum()
     r, _ = ravel_pytree(r)
     velocity = inverse_mass_matrix @ r if jnp.ndim(inverse_mass_matrix) == 2 else inverse_mass_matrix * r
     return 0.5 * jnp.dot(r, velocity)

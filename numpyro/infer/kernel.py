@@ -17,8 +17,8 @@ __all__ = ["MCMCKernel"]
 class MCMCKernel(ABC):
     """Base class of the algorithms that :class:`~numpyro.infer.mcmc.MCMC` runs.
 
-    A subclass defines :meth:`init`, :meth:`sample` and :attr:`sample_field`. The state may be any pytree whose fields are attributes, such as a ``NamedTuple``; a field
-    ``rng_key`` holds the random key.
+    A subclass defines :meth:`init`, :meth:`sample` and :attr:`sample_field`. The state may be any pytree whose fields
+    are attributes, such as a ``NamedTuple``; a field ``rng_key`` holds the random key.
 
     >>> import jax, jax.numpy as jnp
     >>> from typing import NamedTuple
@@ -43,7 +43,8 @@ class MCMCKernel(ABC):
     """
 
     is_pure: bool = False
-    """Whether :meth:`init` and :meth:`sample` depend on nothing but their arguments, so that they may be compiled once and used again for other data of the same shape."""
+    """Whether :meth:`init` and :meth:`sample` depend on nothing but their arguments, so that they may be compiled once
+    and used again for other data of the same shape."""
 
     @property
     @abstractmethod
@@ -57,7 +58,8 @@ class MCMCKernel(ABC):
 
     @property
     def is_ensemble_kernel(self) -> bool:
-        """Whether the kernel moves all chains at once: its keys, parameters and states have a leading axis of chains."""
+        """Whether the kernel moves all chains at once: its keys, parameters and states have a leading axis of
+        chains."""
         return False
 
     @abstractmethod
@@ -81,9 +83,7 @@ class MCMCKernel(ABC):
         """A function applied to each draw, such as the one from unconstrained to constrained parameters."""
         return identity
 
-    def get_constrain_fn(
-        self, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]
-    ) -> Callable[[Any], Any]:
+    def get_constrain_fn(self, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]) -> Callable[[Any], Any]:
         """The function from unconstrained parameters to the values of the latent sites."""
         return identity
 
@@ -92,8 +92,11 @@ class MCMCKernel(ABC):
         return ""
 
     def refresh(self, state: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None) -> Any:
-        """The state with whatever depends on the model's arguments computed anew; for kernels that are part of another one."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement `refresh`, so it cannot be a part of a composite kernel.")
+        """The state with whatever depends on the model's arguments computed anew; for kernels that are part of another
+        one."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `refresh`, so it cannot be a part of a composite kernel."
+        )
 
     def wrap_model(self, wrapper: Callable[..., Any]) -> MCMCKernel:
         """The same kernel for the model ``wrapper(model)``."""

@@ -3,8 +3,8 @@
 
 """Estimating a covariance from a stream of draws, and making a mass matrix of it.
 
-**References:** Welford (1962), *Note on a method for calculating corrected sums of squares and products*; Stan Reference Manual, "HMC algorithm parameters", for the
-regularisation.
+**References:** Welford (1962), *Note on a method for calculating corrected sums of squares and products*; Stan
+Reference Manual, "HMC algorithm parameters", for the regularisation.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def welford_covariance(
 
     :param diagonal: estimate the variances only.
     :returns: ``init_fn(size)`` makes the state; ``update_fn(sample, state)`` takes one draw in;
-        ``final_fn(state, regularize=False)`` gives the covariance, to be used as inverse mass matrix ``M^-1``, and the lower triangular ``S`` and ``S^-1`` with
-        ``M = S S^T`` (vectors if ``diagonal``). With ``regularize`` the estimate from ``n`` draws is shrunk towards a small multiple of the identity:
+        ``final_fn(state, regularize=False)`` gives the covariance, to be used as inverse mass matrix ``M^-1``, and the
+        lower triangular ``S`` and ``S^-1`` with ``M = S S^T`` (vectors if ``diagonal``). With ``regularize`` the
+        estimate from ``n`` draws is shrunk towards a small multiple of the identity:
         ``n / (n + 5) cov + 1e-3 * 5 / (n + 5) I``.
 
     >>> init, update, final = welford_covariance()

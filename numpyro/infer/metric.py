@@ -3,9 +3,9 @@
 
 """The mass matrix: its block structure, its square roots, and the flat coordinates in which the sampler works.
 
-A mass matrix ``M = S S^T`` is a block matrix with dense or diagonal blocks. With ``r = S p`` and ``z = z0 + S^-T y`` the kinetic energy ``r^T M^-1 r / 2`` becomes
-``p^T p / 2``, and the gradient with respect to ``y`` is ``S^-1 dU/dz``. In these *whitened* coordinates no trajectory needs to know the metric
-(Neal 2011, section 4.1).
+A mass matrix ``M = S S^T`` is a block matrix with dense or diagonal blocks. With ``r = S p`` and ``z = z0 + S^-T y``
+the kinetic energy ``r^T M^-1 r / 2`` becomes ``p^T p / 2``, and the gradient with respect to ``y`` is ``S^-1 dU/dz``.
+In these *whitened* coordinates no trajectory needs to know the metric (Neal 2011, section 4.1).
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from math import prod
 from typing import Any, NamedTuple
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 __all__ = ["Block", "FlatSpace", "MassMatrix", "factorize", "flat_space", "identity_mass", "multiply"]
 
 
 class MassMatrix(NamedTuple):
-    """A mass matrix ``M = S S^T``. Each part is an array (a vector stands for a diagonal) or a dict of arrays, one for each block.
+    """A mass matrix ``M = S S^T``. Each part is an array (a vector stands for a diagonal) or a dict of arrays, one for
+    each block.
 
     :param inverse: ``M^-1``.
     :param sqrt: ``S``, lower triangular.
@@ -86,10 +87,10 @@ class FlatSpace:
         parts = [jnp.ravel(leaves[i]).astype(self.dtype) for i in self.order]
         return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
 
-    def ravel_on_host(self, params: Any) -> np.ndarray:
-        """:meth:`ravel` of concrete arrays, in NumPy."""
+    def ravel_on_host(self, params: Any, lead: tuple[int, ...] = ()) -> np.ndarray:
+        """:meth:`ravel` of concrete arrays, in NumPy. ``lead`` is the shape of leading axes that each of them has."""
         leaves = jax.tree.leaves(params)
-        return np.concatenate([np.ravel(np.asarray(leaves[i])).astype(self.dtype) for i in self.order])
+        return np.concatenate([np.reshape(np.asarray(leaves[i], self.dtype), (*lead, -1)) for i in self.order], axis=-1)
 
     def unravel(self, vector: jax.Array) -> Any:
         """Inverse of :meth:`ravel`."""
@@ -100,6 +101,14 @@ class FlatSpace:
             part = lax.slice_in_dim(vector, start, start + size)
             leaves[i] = part.reshape(self.shapes[i]).astype(self.dtypes[i])
             start += size
+        return jax.tree.unflatten(self.treedef, leaves)
+
+    def unravel_on_host(self, vector: np.ndarray) -> Any:
+        """:meth:`unravel` of a concrete vector, in NumPy."""
+        leaves: list[Any] = [None] * len(self.shapes)
+        stops = np.cumsum([prod(self.shapes[i]) for i in self.order])
+        for i, part in zip(self.order, np.split(vector, stops[:-1]), strict=True):
+            leaves[i] = part.reshape(self.shapes[i]).astype(self.dtypes[i])
         return jax.tree.unflatten(self.treedef, leaves)
 
     def parts(self, matrix: Any) -> list[Any]:
@@ -122,7 +131,8 @@ def flat_space(
     """Work out the flat coordinates and the blocks of the mass matrix.
 
     :param prototype: parameters, or their abstract values.
-    :param dense_mass: False (diagonal), True (dense), or a list of tuples of site names, each a dense block; the other sites form a diagonal block.
+    :param dense_mass: False (diagonal), True (dense), or a list of tuples of site names, each a dense block; the other
+        sites form a diagonal block.
     :param inverse_mass_matrix: initial value given by the user; blocks given as matrices are dense.
     :param keyed: whether to keep mass matrices as dicts, as is done for models.
     :raises ValueError: if names or shapes do not match the parameters.
@@ -132,7 +142,7 @@ def flat_space(
         raise ValueError("there are no parameters to sample: the initial parameters are an empty pytree.")
     shapes = tuple(tuple(np.shape(leaf)) for _, leaf in paths)
     dtypes = tuple(_floating(leaf) for _, leaf in paths)
-    names = [path[0].key if isinstance(prototype, Mapping) else None for path, _ in paths]
+    names: list[Any] = [path[0].key if isinstance(prototype, Mapping) else None for path, _ in paths]
     sites = tuple(dict.fromkeys(names))
 
     groups: list[tuple[tuple[str, ...], bool]]
@@ -147,18 +157,21 @@ def flat_space(
         keyed = keyed or bool(groups)
         if inverse_mass_matrix is not None and groups:
             raise ValueError(
-                "with `dense_mass` given as a list of blocks, `inverse_mass_matrix` must be a dict with one array for each block, such as "
+                "with `dense_mass` given as a list of blocks, `inverse_mass_matrix` must be a dict with one array for "
+                "each block, such as "
                 f"{{{groups[0][0]!r}: matrix}}, but it is an array of shape {np.shape(inverse_mass_matrix)}."
             )
     if keyed and not isinstance(prototype, Mapping):
         raise ValueError(
-            f"`{origin}` names blocks of sites, so the parameters must be a dict by site name, but they are a {type(prototype).__name__}."
+            f"`{origin}` names blocks of sites, so the parameters must be a dict by site name, but they are a "
+            f"{type(prototype).__name__}."
         )
     listed = [name for group, _ in groups for name in group]
     unknown = [name for name in listed if name not in sites]
     if unknown:
         raise ValueError(
-            f"`{origin}` names {', '.join(map(repr, unknown))}, which is no latent site of the model: its latent sites are {', '.join(map(repr, sites))}."
+            f"`{origin}` names {', '.join(map(repr, unknown))}, which is no latent site of the model: its latent sites "
+            f"are {', '.join(map(repr, sites))}."
         )
     repeated = sorted({name for name in listed if listed.count(name) > 1})
     if repeated:
@@ -197,20 +210,19 @@ def identity_mass(space: FlatSpace, inverse_mass_matrix: Any = None) -> MassMatr
         given = {_names(key): value for key, value in inverse_mass_matrix.items()}
     else:
         given = {} if inverse_mass_matrix is None else {space.blocks[0].names: inverse_mass_matrix}
-    parts = []
+    parts: list[tuple[jax.Array, jax.Array, jax.Array]] = []
     for block in space.blocks:
         value = given.get(block.names)
         if value is None:
-            ones = np.eye(block.size) if block.dense else np.ones(block.size)
-            ones = jnp.asarray(ones, space.dtype)
+            ones = jnp.asarray(np.eye(block.size) if block.dense else np.ones(block.size), space.dtype)
             parts.append((ones, ones, ones))
             continue
         shape = np.shape(value)
         if shape not in ((block.size,), (block.size, block.size)):
             where = f" of block {block.names}" if space.keyed else ""
             raise ValueError(
-                f"`inverse_mass_matrix`{where} has shape {shape}, but its parameters have {block.size} entries in all: give a diagonal of shape "
-                f"({block.size},) or a matrix of shape ({block.size}, {block.size})."
+                f"`inverse_mass_matrix`{where} has shape {shape}, but its parameters have {block.size} entries in all: "
+                f"give a diagonal of shape ({block.size},) or a matrix of shape ({block.size}, {block.size})."
             )
         value = jnp.asarray(value, space.dtype)
         parts.append(factorize(jnp.diag(value) if block.dense and len(shape) == 1 else value))
@@ -220,7 +232,8 @@ def identity_mass(space: FlatSpace, inverse_mass_matrix: Any = None) -> MassMatr
 def factorize(inverse: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """From one block of ``M^-1`` get that block, ``S`` and ``S^-1``, where ``M = S S^T`` and ``S`` is lower triangular.
 
-    Reversing rows and columns turns Cholesky's factor into an upper triangular one, ``M^-1 = U U^T``, so ``S^-1 = U^T``; ``M`` is never formed.
+    Reversing rows and columns turns Cholesky's factor into an upper triangular one, ``M^-1 = U U^T``, so
+    ``S^-1 = U^T``; ``M`` is never formed.
 
     >>> inverse, sqrt, sqrt_inv = factorize(jnp.array([[2.0, 1.0], [1.0, 2.0]]))
     >>> bool(jnp.allclose(sqrt_inv.T @ sqrt_inv, inverse)), bool(jnp.allclose(sqrt @ sqrt_inv, jnp.eye(2), atol=1e-6))

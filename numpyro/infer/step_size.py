@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax import lax
+import jax.numpy as jnp
 
 from numpyro.infer.integrator import velocity_verlet
 
@@ -93,7 +93,8 @@ def find_reasonable_step_size(
     :param momentum_generator: ``momentum_generator(prototype, mass_matrix_sqrt, rng_key)`` draws a momentum.
     :param init_step_size: where to begin.
     :param inverse_mass_matrix: a vector, a matrix, or a dict of blocks.
-    :param z_info: the position: an :class:`~numpyro.infer.integrator.IntegratorState`, or its first, third and fourth field ``(z, potential_energy, z_grad)``.
+    :param z_info: the position: an :class:`~numpyro.infer.integrator.IntegratorState`, or its first, third and fourth
+        field ``(z, potential_energy, z_grad)``.
     :param rng_key: random key.
     :returns: the step size, a scalar.
     """

@@ -3,15 +3,17 @@
 
 """Trajectories: how many leapfrog steps to take, and which of the visited states to go on from.
 
-A trajectory is written as small parts: ``start`` it, take one leapfrog ``step``, ``merge`` when a branch is complete, until it is ``done``. :func:`run` composes them with
-nested loops, which is quickest for one chain; many chains in step are advanced part by part instead (:mod:`numpyro.infer.chain`).
+A trajectory is written as small parts: ``start`` it, take one leapfrog ``step``, ``merge`` when a branch is complete,
+until it is ``done``. :func:`run` composes them with nested loops, which is quickest for one chain; many chains in step
+are advanced part by part instead (:mod:`numpyro.infer.chain`).
 
-The no-U-turn trajectory doubles until it turns back. It is built without recursion: of the states of a branch only those are kept at which an open
-subtree begins, at most one for each level (Phan, Pradhan and Jankowiak 2019, *Composable Effects for Flexible and Accelerated Probabilistic Programming in NumPyro*; Lao and
-Dillon 2019, *Unrolled implementation of NUTS*).
+The no-U-turn trajectory doubles until it turns back. It is built without recursion: of the states of a branch only
+those are kept at which an open subtree begins, at most one for each level (Phan, Pradhan and Jankowiak 2019,
+*Composable Effects for Flexible and Accelerated Probabilistic Programming in NumPyro*; Lao and Dillon 2019, *Unrolled
+implementation of NUTS*).
 
-**References:** Hoffman and Gelman (2014), *The No-U-Turn Sampler*; Betancourt (2017), *A Conceptual Introduction to Hamiltonian Monte Carlo*, appendix A (multinomial
-sampling, biased progressive sampling, the generalised criterion).
+**References:** Hoffman and Gelman (2014), *The No-U-Turn Sampler*; Betancourt (2017), *A Conceptual Introduction to
+Hamiltonian Monte Carlo*, appendix A (multinomial sampling, biased progressive sampling, the generalised criterion).
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 from jax import lax
+import jax.numpy as jnp
 
 from numpyro.infer.integrator import Point, leapfrog
 
-__all__ = ["Hamiltonian", "HMCTrajectory", "NUTSTrajectory", "Outcome", "Proposal", "SEED_WORDS", "run"]
+__all__ = ["SEED_WORDS", "HMCTrajectory", "Hamiltonian", "NUTSTrajectory", "Outcome", "Proposal", "run"]
 
 SEED_WORDS = 3
 """Random words that a trajectory needs: two to hash with a counter, one for directions."""
@@ -97,9 +99,7 @@ def run(trajectory: Trajectory, hamiltonian: Hamiltonian, state: Any) -> Outcome
     """Carry a started trajectory to its end by nested loops around one gradient."""
 
     def branch(state: Any) -> Any:
-        state = lax.while_loop(
-            lambda s: ~trajectory.is_complete(s), lambda s: trajectory.step(hamiltonian, s), state
-        )
+        state = lax.while_loop(lambda s: ~trajectory.is_complete(s), lambda s: trajectory.step(hamiltonian, s), state)
         return trajectory.merge(hamiltonian, state)
 
     state = lax.while_loop(lambda s: ~trajectory.is_done(s), branch, state)
@@ -115,7 +115,8 @@ class _Branch(NamedTuple):
     :param previous: the momentum one step back.
     :param log_weight: logarithm of the sum of ``exp(initial energy - H)``.
     :param size: number of its states.
-    :param checkpoints: for each open subtree: momentum of its first state, sum of momenta before that, momentum before that; the last row is scratch.
+    :param checkpoints: for each open subtree: momentum of its first state, sum of momenta before that, momentum before
+        that; the last row is scratch.
     """
 
     end: Point
@@ -152,8 +153,9 @@ class _Tree(NamedTuple):
 class NUTSTrajectory:
     """The no-U-turn trajectory.
 
-    A subtree, and the trajectory, end where they turn back: where ``velocity . rho <= 0`` at one of two ends, ``rho`` being the sum of the momenta between (and at) them. The
-    criterion is applied to each subtree that recursion would build, and, as in Stan, to each half of it together with the adjoining state of the other half.
+    A subtree, and the trajectory, end where they turn back: where ``velocity . rho <= 0`` at one of two ends, ``rho``
+    being the sum of the momenta between (and at) them. The criterion is applied to each subtree that recursion would
+    build, and, as in Stan, to each half of it together with the adjoining state of the other half.
 
     :param max_tree_depth: bound of the number of doublings.
     :param max_delta_energy: energy error beyond which a trajectory counts as divergent.
@@ -174,7 +176,20 @@ class NUTSTrajectory:
         branch = _Branch(point, proposal, zeros, zeros, scalar, count, false, false, checkpoints)
         ends = jax.tree.map(lambda x: jnp.stack([x, x]), point)
         tree = _Tree(
-            branch, ends, proposal, point.momentum, scalar, count, count, scalar, false, false, energy, step_size, seed, limit
+            branch,
+            ends,
+            proposal,
+            point.momentum,
+            scalar,
+            count,
+            count,
+            scalar,
+            false,
+            false,
+            energy,
+            step_size,
+            seed,
+            limit,
         )
         return self._open_branch(tree)
 
@@ -241,8 +256,8 @@ class NUTSTrajectory:
     ) -> jax.Array:
         """Whether one of the subtrees that the state with number ``leaf`` completes turns back.
 
-        As many subtrees end at ``leaf`` as its binary number has trailing ones. They begin at the most recent checkpoints; where one begins, the second half of the
-        next larger one begins.
+        As many subtrees end at ``leaf`` as its binary number has trailing ones. They begin at the most recent
+        checkpoints; where one begins, the second half of the next larger one begins.
         """
         bottom = lax.population_count(leaf & (leaf + 1))
         top = lax.population_count(leaf) - 1
@@ -269,7 +284,8 @@ class NUTSTrajectory:
         branch = tree.branch
         direction = self._direction(tree)
         near, far = (
-            lax.dynamic_index_in_dim(tree.ends.momentum, index, 0, keepdims=False) for index in (direction, 1 - direction)
+            lax.dynamic_index_in_dim(tree.ends.momentum, index, 0, keepdims=False)
+            for index in (direction, 1 - direction)
         )
         first, last = branch.checkpoints[0, 0], branch.end.momentum
         momentum_sum = tree.momentum_sum + branch.momentum_sum
@@ -377,7 +393,8 @@ def _choose(condition: jax.Array, new: Any, old: Any) -> Any:
 def _uniform(seed: jax.Array, counter: jax.Array, dtype: Any) -> jax.Array:
     """A uniform number in ``[0, 1)`` that depends on two random words and a counter.
 
-    Two rounds of MurmurHash3's finaliser: a few integer operations, where a call of ``jax.random`` would cost more than the leapfrog step it serves.
+    Two rounds of MurmurHash3's finaliser: a few integer operations, where a call of ``jax.random`` would cost more than
+    the leapfrog step it serves.
     """
     word = _scramble(seed[0] ^ (counter.astype(jnp.uint32) * jnp.uint32(0x9E3779B9)))
     word = _scramble(word + seed[1])

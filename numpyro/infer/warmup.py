@@ -3,8 +3,9 @@
 
 """Warm-up: the windows in which step size and mass matrix adapt.
 
-**Reference:** Stan Reference Manual, "Automatic parameter tuning": an initial and a final window in which the step size alone adapts, and between them windows of
-doubling length, at the end of each of which the mass matrix is estimated anew.
+**Reference:** Stan Reference Manual, "Automatic parameter tuning": an initial and a final window in which the step size
+alone adapts, and between them windows of doubling length, at the end of each of which the mass matrix is estimated
+anew.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from numpyro.infer.mass_matrix import WelfordState, welford_covariance
 from numpyro.infer.metric import FlatSpace, MassMatrix, flat_space, identity_mass
 from numpyro.infer.step_size import dual_averaging
 
-__all__ = ["Adaptation", "AdaptWindow", "HMCAdaptState", "build_adaptation_schedule", "warmup_adapter"]
+__all__ = ["AdaptWindow", "Adaptation", "HMCAdaptState", "build_adaptation_schedule", "warmup_adapter"]
 
 _INITIAL, _FINAL, _FIRST_WINDOW = 75, 50, 25
 
@@ -60,8 +61,8 @@ class HMCAdaptState(NamedTuple):
 def build_adaptation_schedule(num_steps: int) -> list[AdaptWindow]:
     """The windows of a warm-up of ``num_steps`` iterations.
 
-    75 iterations, windows of 25, 50, 100, ..., and 50 iterations at the end. Below 150 iterations there is one middle window, between 15 % and 10 % of
-    the iterations; below 20 there is nothing but one window.
+    75 iterations, windows of 25, 50, 100, ..., and 50 iterations at the end. Below 150 iterations there is one middle
+    window, between 15 % and 10 % of the iterations; below 20 there is nothing but one window.
 
     :param num_steps: number of iterations, at least 0.
 
@@ -193,11 +194,14 @@ def warmup_adapter(
     """Adaptation of step size and mass matrix, on pytrees.
 
     :param num_adapt_steps: length of the warm-up.
-    :param find_reasonable_step_size: ``f(step_size, inverse_mass_matrix, z_info, rng_key)``, called at the start and at the end of each window.
+    :param find_reasonable_step_size: ``f(step_size, inverse_mass_matrix, z_info, rng_key)``, called at the start and at
+        the end of each window.
     :param dense_mass: see :class:`~numpyro.infer.hmc.NUTS`.
     :param target_accept_prob: in ``(0, 1)``.
-    :returns: ``init_fn(z_info, rng_key, step_size=1.0, inverse_mass_matrix=None, mass_matrix_size=None)``, where ``z_info`` is an
-        :class:`~numpyro.infer.integrator.IntegratorState`, and ``update_fn(t, accept_prob, z_info, state)``, where ``t`` counts from 0.
+    :returns: ``init_fn(z_info, rng_key, step_size=1.0, inverse_mass_matrix=None, mass_matrix_size=None)``, where
+        ``z_info`` is an
+        :class:`~numpyro.infer.integrator.IntegratorState`, and ``update_fn(t, accept_prob, z_info, state)``, where
+            ``t`` counts from 0.
 
     >>> from numpyro.infer.integrator import IntegratorState
     >>> init, update = warmup_adapter(10)
@@ -223,7 +227,9 @@ def warmup_adapter(
     ) -> HMCAdaptState:
         core = adaptation(z_info.z, inverse_mass_matrix)
         if mass_matrix_size is not None and mass_matrix_size != core.space.size:
-            raise ValueError(f"`mass_matrix_size` is {mass_matrix_size}, but the position has {core.space.size} entries.")
+            raise ValueError(
+                f"`mass_matrix_size` is {mass_matrix_size}, but the position has {core.space.size} entries."
+            )
         rng_key, search_key = jax.random.split(rng_key)
         state = core.init(step_size, inverse_mass_matrix, rng_key)
         if adapt_step_size and find_reasonable_step_size is not None:

@@ -1,0 +1,549 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""How :class:`~numpyro.infer.mcmc.MCMC` advances chains.
+
+A runner takes chains up to a given iteration by one call of a compiled program, which may be repeated:
+:class:`HMCRunner` calls the loop of :mod:`numpyro.infer.chain`, :class:`KernelRunner` makes a loop around any other
+:class:`~numpyro.infer.kernel.MCMCKernel`. A *group* is what one call advances: all chains, or the number of a single
+one. Its *carry* goes from one call to the next; the buffers of draws in it are donated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import numpy as np
+
+from numpyro.infer.arguments import combine, partition
+from numpyro.infer.chain import FAILED, GIVEN, MAX_ATTEMPTS, RESUME, SEARCH, Chain, strongly_typed
+from numpyro.infer.hmc import HMC
+from numpyro.util import identity
+
+if TYPE_CHECKING:
+    from numpyro.infer.mcmc import MCMC
+
+__all__ = ["HMCRunner", "KernelRunner", "Plan", "Request", "Runner", "make_runner"]
+
+Group = range | int
+
+
+class Plan(NamedTuple):
+    """Which iterations to run and which draws to keep.
+
+    :param start: number of the first iteration.
+    :param stop: number after the last one.
+    :param first: iteration from which draws are collected.
+    :param kept: number of draws to collect.
+    :param size: length of the buffers; what is written beyond ``kept`` is scratch.
+    :param thinning: the last of so many draws is kept.
+    """
+
+    start: int
+    stop: int
+    first: int
+    kept: int
+    size: int
+    thinning: int
+
+    def kept_before(self, iteration: int) -> int:
+        """Number of draws that are complete once ``iteration`` iterations are done."""
+        return min(max(iteration - self.first, 0) // self.thinning, self.kept)
+
+
+class Request(NamedTuple):
+    """What the user asked for.
+
+    :param rng_key: random key, or one for each chain.
+    :param args: arguments of the model.
+    :param kwargs: keyword arguments of the model.
+    :param extra_fields: further fields to collect. With the kernel's sample field ``z``, ``"z.a"`` is site ``a`` as the
+        kernel holds it, and ``"~z.a"`` leaves site ``a`` out of the draws.
+    :param init_params: where to start, or None.
+    :param resumed: state to go on from, or None.
+    """
+
+    rng_key: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    extra_fields: tuple[str, ...]
+    init_params: Any
+    resumed: Any
+
+
+class Runner(Protocol):
+    """What :class:`~numpyro.infer.mcmc.MCMC` needs to know of a runner."""
+
+    groups: list[Group]
+
+    def start(self, group: Group) -> Any:
+        """The carry of a group before its first iteration."""
+
+    def advance(self, carry: Any, stop: int) -> Any:
+        """The carry after iteration ``stop - 1``."""
+
+    def check(self, carry: Any) -> None:
+        """Wait for the result; raise the error if a chain cannot go on."""
+
+    def describe(self, carry: Any) -> str:
+        """What the progress bar says of it."""
+
+    def iteration(self, carry: Any) -> int:
+        """Number of iterations that all chains of the group have done."""
+
+    def finish(self, carries: list[Any]) -> tuple[dict[str, Any], Any]:
+        """The collected fields, with the draws of one chain after another along the first axis, and the last state."""
+
+
+def make_runner(mcmc: MCMC, request: Request, plan: Plan) -> Runner:
+    """The runner for the kernel of ``mcmc``."""
+    kernel = mcmc.sampler
+    is_hmc = isinstance(kernel, HMC) and type(kernel).sample is HMC.sample and type(kernel).init is HMC.init
+    return HMCRunner(mcmc, request, plan) if is_hmc else KernelRunner(mcmc, request, plan)
+
+
+class HMCRunner:
+    """Runs HMC and NUTS: everything between the random key and the draws is compiled."""
+
+    def __init__(self, mcmc: MCMC, request: Request, plan: Plan) -> None:
+        self.kernel: HMC = mcmc.sampler  # type: ignore[assignment]
+        self.request, self.plan, self.count = request, plan, mcmc.num_chains
+        self.postprocess_fn = mcmc.postprocess_fn
+        self.method = "sequential" if self.count == 1 else mcmc.chain_method
+        self.groups: list[Group] = list(range(self.count)) if self.method == "sequential" else [range(self.count)]
+        resumed = request.resumed
+        likeness = request.init_params if resumed is None else resumed.z
+        self.program, arrays = self.kernel.program(
+            mcmc.num_warmup, request.args, request.kwargs, likeness, batched=self.count > 1
+        )
+        self.arrays = jax.device_put(arrays)
+        self.sampler = self.program.sampler
+        self.fields, self.unconstrained, self.excluded = _fields(self.kernel, request.extra_fields)
+        keys = request.rng_key
+        if _is_batch(keys):
+            _check_number_of_keys(keys, self.count)
+        self.abstract = self.sampler.abstract_state(jax.eval_shape(lambda k: k[0] if _is_batch(keys) else k, keys))
+        if request.init_params is not None and resumed is None:
+            self._check_init_params(request.init_params)
+
+    def _check_init_params(self, init_params: Any) -> None:
+        space = self.sampler.space
+        leaves, treedef = jax.tree.flatten(init_params)
+        shapes = [np.shape(leaf)[1:] if self.count > 1 else np.shape(leaf) for leaf in leaves]
+        if treedef != space.treedef or tuple(shapes) != space.shapes:
+            expected = jax.tree.unflatten(space.treedef, space.shapes)
+            lead = f", each with a leading axis of {self.count} chains" if self.count > 1 else ""
+            raise ValueError(
+                f"`init_params` must look like the unconstrained parameters, whose shapes are {expected}{lead}, but "
+                f"the shapes given are {jax.tree.map(np.shape, init_params)}."
+            )
+
+    def start(self, group: Group) -> tuple[Chain, dict[str, Any]]:
+        """The carry of a chain, or of all of them, before its first iteration. Made on the host: nothing is
+        dispatched."""
+        together = isinstance(group, range)
+        lead = (self.count,) if together else ()
+        space, request = self.sampler.space, self.request
+        run_key = self._run_key(group)
+        abstract = _without_keys(self.abstract)
+
+        def on_host(tree: Any) -> Any:
+            whole = together or self.count == 1
+            return jax.tree.map(lambda x: np.asarray(x) if whole else np.asarray(x)[group], tree)
+
+        if request.resumed is not None:
+            phase = RESUME
+            state = on_host(_without_keys(request.resumed))
+            z, gradient = (space.ravel_on_host(part, lead) for part in (state.z, state.z_grad))
+            state = self._fitted(state._replace(z=z, z_grad=gradient), abstract, lead)
+        else:
+            phase = SEARCH if request.init_params is None else GIVEN
+            state = jax.tree.map(lambda x: np.zeros(lead + x.shape, x.dtype), abstract)
+            if request.init_params is not None:
+                state = state._replace(z=space.ravel_on_host(on_host(request.init_params), lead))
+        state = state._replace(rng_key=run_key, adapt_state=state.adapt_state._replace(rng_key=run_key))
+        number = np.arange(self.count, dtype=np.int32) if together else np.asarray(group, np.int32)
+        zeros = np.zeros(lead, np.int32)
+        chain = Chain(state, np.full(lead, phase, np.int32), zeros, zeros, number, run_key)
+        draws = {name: _buffer(name, _field(self.abstract, name), lead, self.plan.size) for name in self.fields}
+        return _on_devices((chain, draws), self.count) if self.method == "parallel" else (chain, draws)
+
+    def _run_key(self, group: Group) -> Any:
+        """The random key from which a chain's own is made: the same for all chains, whose numbers set them apart,
+        unless the user gave one for each."""
+        key, together = self.request.rng_key, isinstance(group, range)
+        if _is_batch(key):
+            return key if together else key[group]
+        if not together:
+            return key
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            return jnp.broadcast_to(key, (self.count,))
+        return np.tile(np.asarray(key), (self.count, 1))
+
+    def _fitted(self, state: Any, abstract: Any, lead: tuple[int, ...]) -> Any:
+        """The state to resume with the dtypes of this program."""
+        leaves, expected = jax.tree.leaves(state), jax.tree.leaves(abstract)
+        treedef: Any = jax.tree.structure(state)
+        if treedef != jax.tree.structure(abstract) or [x.shape for x in leaves] != [lead + x.shape for x in expected]:
+            raise ValueError(
+                "`post_warmup_state` does not belong to this sampler: its parameters, mass matrix or number of chains "
+                f"differ from those of a state of {type(self.kernel).__name__} with {self.count} chain(s). Assign "
+                "`mcmc.last_state` of a run with the same model, settings and number of chains."
+            )
+        cast = [np.asarray(leaf, x.dtype) for leaf, x in zip(leaves, expected, strict=True)]
+        return jax.tree.unflatten(treedef, cast)
+
+    def advance(self, carry: tuple[Chain, dict[str, Any]], stop: int) -> tuple[Chain, dict[str, Any]]:
+        bounds = (np.int32(stop), np.int32(self.plan.first), np.int32(self.plan.thinning))
+        return self._compiled()(*carry, self.arrays, *bounds)
+
+    def _compiled(self) -> Callable[..., Any]:
+        if self.method == "sequential":
+            return self.program.advance
+        if self.method == "vectorized":
+            return self.program.advance_together
+        key = (self.method, self.count)
+        if key not in self.program.compiled:
+            advance = self.sampler.advance
+            if self.method == "parallel":
+                fn = _each_on_a_device(advance, self.count)
+            else:
+                method: Any = self.method
+
+                def fn(chain: Chain, draws: dict[str, Any], *rest: Any) -> Any:
+                    return method(lambda carry: advance(*carry, *rest))((chain, draws))
+
+            self.program.compiled[key] = jax.jit(fn, donate_argnums=(1,))
+        return self.program.compiled[key]
+
+    def check(self, carry: tuple[Chain, dict[str, Any]]) -> None:
+        """Wait for the chains; raise the error if one has no start."""
+        chain, _ = carry
+        failed = np.asarray(chain.phase) == FAILED
+        if not failed.any():
+            return
+        position = np.asarray(chain.state.z)
+        if failed.ndim:
+            position = position[np.argmax(failed)]
+        params = self.sampler.space.unravel_on_host(position)
+        origin: str | None = None
+        if self.request.resumed is not None:
+            origin = "`post_warmup_state`"
+        elif self.request.init_params is not None:
+            origin = "`init_params`"
+        self.program.refuse(params, self.arrays, origin, MAX_ATTEMPTS)
+
+    def describe(self, carry: tuple[Chain, dict[str, Any]]) -> str:
+        chain, _ = carry
+        return "" if np.ndim(chain.phase) else self.kernel.get_diagnostics_str(chain.state)
+
+    def iteration(self, carry: tuple[Chain, dict[str, Any]]) -> int:
+        return int(np.min(np.asarray(carry[0].state.i)))
+
+    def finish(self, carries: list[tuple[Chain, dict[str, Any]]]) -> tuple[dict[str, Any], Any]:
+        """Collected fields in constrained space, and the last state."""
+        key = ("finish", self.method, self.count > 1, self.postprocess_fn, self.unconstrained, self.excluded)
+        if key not in self.program.compiled:
+            self.program.compiled[key] = jax.jit(self._finish())
+        states = [chain.state for chain, _ in carries]
+        return self.program.compiled[key](states, [draws for _, draws in carries], self.arrays)
+
+    def _finish(self) -> Callable[..., Any]:
+        program, postprocess_fn, batched = self.program, self.postprocess_fn, self.count > 1
+        unconstrained, excluded, together = self.unconstrained, self.excluded, self.method != "sequential"
+        unravel = program.sampler.space.unravel
+
+        def finish(states: list[Any], draws: list[Any], arrays: list[Any]) -> Any:
+            state, collected = _joined(states, draws, batched, together)
+
+            def postprocess(flat: jax.Array) -> Any:
+                return (
+                    program.constrain(unravel(flat), arrays)
+                    if postprocess_fn is None
+                    else postprocess_fn(unravel(flat))
+                )
+
+            flat = collected["z"]
+            collected = collected | {"z": _without(jax.vmap(postprocess)(flat), excluded)}
+            if unconstrained:
+                params = jax.vmap(unravel)(flat)
+                collected = collected | {f"z.{name}": _site(params, name) for name in unconstrained}
+            if "z_grad" in collected:
+                collected = collected | {"z_grad": jax.vmap(unravel)(collected["z_grad"])}
+            return collected, (jax.vmap(program.sampler.unravel) if batched else program.sampler.unravel)(state)
+
+        return finish
+
+
+class KernelRunner:
+    """Runs any kernel by its ``init`` and ``sample``."""
+
+    def __init__(self, mcmc: MCMC, request: Request, plan: Plan) -> None:
+        self.kernel, self.request, self.plan, self.count = mcmc.sampler, request, plan, mcmc.num_chains
+        self.num_warmup, self.postprocess_fn, self.programs = mcmc.num_warmup, mcmc.postprocess_fn, mcmc._programs
+        self.is_ensemble = self.kernel.is_ensemble_kernel
+        self.batched = self.count > 1 or self.is_ensemble
+        self.method = mcmc.chain_method if self.batched else "sequential"
+        self.groups: list[Group] = list(range(self.count)) if self.method == "sequential" else [range(self.count)]
+        self.fields, self.unconstrained, self.excluded = _fields(self.kernel, request.extra_fields)
+        self.keys = _split_by_chain(request.rng_key, self.count) if self.batched else request.rng_key
+        arrays, self.static = partition((request.args, request.kwargs))
+        self.dynamic = self.kernel.is_pure or mcmc.jit_model_args
+        self.arrays = jax.device_put(arrays) if self.dynamic else []
+        self.constants = arrays
+        contents = () if self.dynamic else tuple((str(a.dtype), np.shape(a), np.asarray(a).tobytes()) for a in arrays)
+        self.cache_key = (self.static, contents, self.fields, self.method, plan.size, self.count)
+
+    def arguments(self, arrays: list[Any]) -> Any:
+        """The model's arguments, from the inputs of a compiled program."""
+        return combine(arrays if self.dynamic else self.constants, self.static)
+
+    def start(self, group: Group) -> tuple[Any, Any, dict[str, Any]]:
+        """The carry of a chain, or of all of them: number of the iteration, state, buffers."""
+        whole = not self.batched or isinstance(group, range)
+
+        def pick(tree: Any) -> Any:
+            return tree if whole else jax.tree.map(lambda x: x[group], tree)
+
+        key, resumed, init_params = pick(self.keys), pick(self.request.resumed), pick(self.request.init_params)
+        if resumed is not None:
+            has_key = hasattr(resumed, "_replace") and hasattr(resumed, "rng_key")
+            state = resumed._replace(rng_key=key) if has_key else resumed
+        elif isinstance(group, range) and not self.is_ensemble:
+            each = [self._init(key[i], jax.tree.map(lambda x, i=i: x[i], init_params)) for i in group]
+            state = jax.tree.map(lambda *x: jnp.stack(x), *each)
+        else:
+            state = self._init(key, init_params)
+        if any(jax.typeof(x).weak_type for x in jax.tree.leaves(state)):
+            state = _STRONG(state)
+        lead = (self.count,) if isinstance(group, range) else ()
+        abstract = jax.eval_shape(lambda: state)
+        draws = {}
+        for name in self.fields:
+            field = jax.tree.map(partial(_one_draw, lead), _field(abstract, name))
+            draws[name] = _buffer(name, field, lead, self.plan.size)
+        if self.method == "parallel":
+            state, draws = _on_devices((state, draws), self.count)
+        return np.int32(self.plan.start), state, draws
+
+    def _init(self, key: Any, init_params: Any) -> Any:
+        def init(key: Any, init_params: Any, arrays: Any) -> Any:
+            args, kwargs = self.arguments(arrays)
+            return self.kernel.init(key, self.num_warmup, init_params, args, kwargs)
+
+        if not self.kernel.is_pure:
+            return init(key, init_params, self.arrays)
+        return self._cached("init", lambda: jax.jit(init))(key, init_params, self.arrays)
+
+    def _cached(self, name: str, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        key = (name, self.cache_key)
+        if key not in self.programs:
+            self.programs[key] = make()
+        return self.programs[key]
+
+    def advance(self, carry: Any, stop: int) -> Any:
+        i, state, draws = carry
+        bounds = (i, np.int32(stop), np.int32(self.plan.first), np.int32(self.plan.thinning))
+        return np.int32(stop), *self._cached("loop", self._make_loop)(state, draws, self.arrays, *bounds)
+
+    def _make_loop(self) -> Callable[..., Any]:
+        loop = self._loop(together=self.method == "vectorized")
+        fn: Callable[..., Any] = loop
+        if self.method == "parallel":
+            fn = _each_on_a_device(loop, self.count)
+        elif callable(self.method):
+            method = self.method
+
+            def fn(state: Any, draws: Any, *rest: Any) -> Any:
+                return method(lambda carry: loop(*carry, *rest))((state, draws))
+
+        return jax.jit(fn, donate_argnums=(1,))
+
+    def _loop(self, together: bool) -> Callable[..., Any]:
+        """The loop over iterations. ``together`` says whether the state stands for all chains."""
+        axis = 1 if together else 0
+        vmapped = together and not self.is_ensemble
+
+        def loop(state: Any, draws: Any, arrays: Any, i: Any, stop: Any, first: Any, thinning: Any) -> Any:
+            args, kwargs = self.arguments(arrays)
+
+            def sample(state: Any) -> Any:
+                return self.kernel.sample(state, args, kwargs)
+
+            def body(carry: Any) -> Any:
+                i, state, draws = carry
+                state = (jax.vmap(sample) if vmapped else sample)(state)
+                row = jnp.maximum(i - first, 0) // thinning
+
+                def write(buffer: jax.Array, value: Any) -> jax.Array:
+                    value = jnp.broadcast_to(value, buffer.shape[:axis] + buffer.shape[axis + 1 :])
+                    return lax.dynamic_update_index_in_dim(buffer, value.astype(buffer.dtype), row, axis)
+
+                draws = {name: jax.tree.map(write, buffer, _field(state, name)) for name, buffer in draws.items()}
+                return i + 1, state, draws
+
+            return strongly_typed(lax.while_loop(lambda carry: carry[0] < stop, body, (i, state, draws))[1:])
+
+        return loop
+
+    def check(self, carry: Any) -> None:
+        jax.block_until_ready(carry[1])
+
+    def describe(self, carry: Any) -> str:
+        return "" if self.batched and self.method != "sequential" else self.kernel.get_diagnostics_str(carry[1])
+
+    def iteration(self, carry: Any) -> int:
+        return int(carry[0])
+
+    def finish(self, carries: list[Any]) -> tuple[dict[str, Any], Any]:
+        """Collected fields, postprocessed, and the last state."""
+        field = self.kernel.sample_field
+        states, draws = [state for _, state, _ in carries], [draws for _, _, draws in carries]
+        state, collected = _JOINED(states, draws, self.batched, self.method != "sequential")
+        unconstrained = {f"{field}.{name}": _site(collected[field], name) for name in self.unconstrained}
+        samples = collected[field]
+        given = self.postprocess_fn
+        own = identity if given else self.kernel.postprocess_fn(self.request.args, self.request.kwargs)
+        if given is not None or own is not identity:
+
+            def postprocess(samples: Any, arrays: Any) -> Any:
+                return jax.vmap(given or self.kernel.postprocess_fn(*self.arguments(arrays)))(samples)
+
+            samples = self._cached("postprocess", lambda: jax.jit(postprocess))(samples, self.arrays)
+        return collected | {field: _without(samples, self.excluded)} | unconstrained, state
+
+
+def _fields(kernel: Any, extra_fields: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Names of the fields to collect, of the sites to collect as the kernel holds them, and of the sites to leave
+    out."""
+    site = f"{kernel.sample_field}."
+    excluded = tuple(name[1 + len(site) :] for name in extra_fields if name.startswith(f"~{site}"))
+    unconstrained = tuple(name[len(site) :] for name in extra_fields if name.startswith(site))
+    others = [name for name in extra_fields if not name.startswith((site, "~"))]
+    unknown = [name for name in extra_fields if name.startswith("~") and not name.startswith(f"~{site}")]
+    if unknown:
+        raise ValueError(
+            f"`extra_fields` has {unknown[0]!r}, but only sites can be left out: write '~{site}NAME' with the name of "
+            "a site."
+        )
+    return tuple(dict.fromkeys((kernel.sample_field, *kernel.default_fields, *others))), unconstrained, excluded
+
+
+def _field(state: Any, path: str) -> Any:
+    """A field of a state, or a field of a field: ``"adapt_state.step_size"``."""
+    value = state
+    for name in path.split("."):
+        if isinstance(value, Mapping) and name in value:
+            value = value[name]
+        elif not isinstance(value, Mapping) and hasattr(value, name):
+            value = getattr(value, name)
+        else:
+            known = value if isinstance(value, Mapping) else getattr(value, "_fields", ())
+            hint = f" Its fields are {', '.join(map(str, known))}." if known else ""
+            raise ValueError(f"`extra_fields` names {path!r}, which is no field of the kernel's state.{hint}")
+    return value
+
+
+def _site(samples: Any, name: str) -> Any:
+    if not isinstance(samples, Mapping) or name not in samples:
+        known = f" The latent sites are {', '.join(samples)}." if isinstance(samples, Mapping) else ""
+        raise ValueError(f"`extra_fields` asks for the latent site {name!r}, but there is none of that name.{known}")
+    return samples[name]
+
+
+def _without(samples: Any, excluded: tuple[str, ...]) -> Any:
+    for name in excluded:
+        if not isinstance(samples, Mapping) or name not in samples:
+            known = f" The sites are {', '.join(samples)}." if isinstance(samples, Mapping) else ""
+            raise ValueError(f"`extra_fields` leaves out the site {name!r}, but there is none of that name.{known}")
+    return {name: value for name, value in samples.items() if name not in excluded} if excluded else samples
+
+
+def _without_keys(state: Any) -> Any:
+    """An :class:`~numpyro.infer.hmc.HMCState` without its random keys."""
+    return state._replace(rng_key=None, adapt_state=state.adapt_state._replace(rng_key=None))
+
+
+def _buffer(name: str, field: Any, lead: tuple[int, ...], size: int) -> Any:
+    """Room for ``size`` draws of a field."""
+
+    def blank(x: Any) -> np.ndarray:
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            raise ValueError(
+                f"`extra_fields` names {name!r}, which holds typed random keys; they cannot be collected. Leave it "
+                "out, or run with a key made by jax.random.PRNGKey."
+            )
+        return np.zeros((*lead, size, *x.shape), x.dtype)
+
+    return jax.tree.map(blank, field)
+
+
+def _one_draw(lead: tuple[int, ...], x: Any) -> Any:
+    """The abstract array of one chain's draw; a field that chains share has no leading axis."""
+    shape = x.shape[1:] if lead and x.shape[:1] == lead else x.shape
+    return jax.ShapeDtypeStruct(shape, x.dtype)
+
+
+def _is_batch(rng_key: Any) -> bool:
+    """Whether there is a random key for each chain."""
+    return np.ndim(rng_key) > (0 if jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key) else 1)
+
+
+def _split_by_chain(rng_key: Any, count: int) -> Any:
+    if not _is_batch(rng_key):
+        return jax.random.split(rng_key, count)
+    _check_number_of_keys(rng_key, count)
+    return rng_key
+
+
+def _check_number_of_keys(rng_key: Any, count: int) -> None:
+    if np.shape(rng_key)[0] != count:
+        raise ValueError(
+            f"`rng_key` must be one random key or one for each of the {count} chains, but there are "
+            f"{np.shape(rng_key)[0]}."
+        )
+
+
+def _mesh(count: int) -> Mesh:
+    return Mesh(np.array(jax.local_devices()[:count]), ("chains",))
+
+
+def _on_devices(tree: Any, count: int) -> Any:
+    """Put each row of the arrays on a device of its own."""
+    return jax.device_put(tree, NamedSharding(_mesh(count), PartitionSpec("chains")))
+
+
+def _each_on_a_device(fn: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """``fn(a, b, *shared)`` for each row of ``a`` and ``b`` on a device of its own; the other arguments go to each."""
+    mesh, split, whole = _mesh(count), PartitionSpec("chains"), PartitionSpec()
+
+    def mapped(a: Any, b: Any, *shared: Any) -> Any:
+        def one(a: Any, b: Any, *shared: Any) -> Any:
+            return jax.tree.map(lambda x: x[None], fn(*jax.tree.map(lambda x: x[0], (a, b)), *shared))
+
+        specs = (split, split, *(whole for _ in shared))
+        return jax.shard_map(one, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False)(a, b, *shared)
+
+    return mapped
+
+
+def _joined(states: list[Any], draws: list[Any], batched: bool, together: bool) -> tuple[Any, Any]:
+    """The last state, with a leading axis of chains if ``batched``, and the draws of one chain after another.
+
+    :param together: whether there is one group of all chains, or one for each chain.
+    """
+    if not batched:
+        return states[0], draws[0]
+    if together:
+        return states[0], jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), draws[0])
+    return jax.tree.map(lambda *x: jnp.stack(x), *states), jax.tree.map(lambda *x: jnp.concatenate(x), *draws)
+
+
+_STRONG = jax.jit(strongly_typed)
+_JOINED = jax.jit(_joined, static_argnums=(2, 3))
