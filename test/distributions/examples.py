@@ -1,0 +1,432 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Example parameters for every distribution of the package: what the laws and the numbers are tested on.
+
+A new family needs one entry in :data:`EXAMPLES`: its class, parameters at one point, how each may vary from one batch
+element to the next, and the independent reference for its numbers or the reason why there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import importlib
+import pkgutil
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import expit, softmax
+import scipy.stats
+
+import numpyro.distributions as dist
+from numpyro.distributions import constraints, transforms
+
+Shape = tuple[int, ...]
+
+
+class Parameter(NamedTuple):
+    """A parameter at one point, and how to vary it without leaving its range.
+
+    ``value`` has no batch dimensions: all of its dimensions belong to the event. ``vary(rng, value)`` takes values with
+    any leading dimensions.
+    """
+
+    value: np.ndarray
+    vary: Callable[[np.random.Generator, np.ndarray], np.ndarray]
+
+    def batched(self, rng: np.random.Generator, batch: Shape) -> np.ndarray:
+        """Different values for the elements of a batch, of the dtype of the point."""
+        value = np.broadcast_to(self.value, batch + self.value.shape)
+        return np.asarray(self.vary(rng, value)).astype(self.value.dtype)
+
+
+def _factor(rng: np.random.Generator, value: np.ndarray, event_dim: int) -> np.ndarray:
+    batch = value.shape[: value.ndim - event_dim]
+    return rng.uniform(0.8, 1.25, size=batch + (1,) * event_dim)
+
+
+def real(value: Any) -> Parameter:
+    """Any real numbers."""
+    return Parameter(np.float32(value), lambda rng, x: x + rng.uniform(-0.5, 0.5, size=x.shape))
+
+
+def positive(value: Any) -> Parameter:
+    """Positive numbers, each on its own."""
+    return Parameter(np.float32(value), lambda rng, x: x * _factor(rng, x, 0))
+
+
+def shrinking(value: Any) -> Parameter:
+    """Numbers that may only become smaller: bounds that stay below the draws at the point."""
+    return Parameter(np.float32(value), lambda rng, x: x * rng.uniform(0.7, 1.0, size=x.shape))
+
+
+def fixed(value: Any) -> Parameter:
+    """Numbers that are the same in the whole batch."""
+    return Parameter(np.float32(value), lambda rng, x: x)
+
+
+def growing(value: Any) -> Parameter:
+    """Numbers that may only grow in size: what lies between -1 and 1 of them stays there."""
+    return Parameter(np.float32(value), lambda rng, x: x * rng.uniform(1.0, 1.5, size=x.shape))
+
+
+def unit(value: Any) -> Parameter:
+    """Numbers between 0 and 1."""
+    return Parameter(np.float32(value), lambda rng, x: x ** _factor(rng, x, 0))
+
+
+def simplex(value: Any) -> Parameter:
+    """Probabilities that sum to one over the last dimension."""
+
+    def vary(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
+        x = x * _factor(rng, x, 0)
+        return x / x.sum(-1, keepdims=True)
+
+    return Parameter(np.float32(value), vary)
+
+
+def matrix(value: Any) -> Parameter:
+    """Matrices that stay what they are when multiplied by a positive number: positive definite, Cholesky factors."""
+    return Parameter(np.float32(value), lambda rng, x: x * _factor(rng, x, 2))
+
+
+def count(value: Any) -> Parameter:
+    """Integers, of which the smaller ones are in range too."""
+    return Parameter(np.int32(value), lambda rng, x: x + rng.integers(0, 3, size=x.shape))
+
+
+def boolean(value: Any) -> Parameter:
+    """True or False."""
+    return Parameter(np.bool_(value), lambda rng, x: rng.random(size=x.shape) < 0.6)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A distribution at one point of its parameters.
+
+    :param cls: the class that this is an example of.
+    :param parameters: parameters of ``make`` by name.
+    :param reference: the same distribution in SciPy, from the parameters, or the reason why there is none.
+    :param make: builds the distribution from (batched) parameters; the class itself by default.
+    :param label: tells examples of one class apart.
+    :param fixed: parameters without a gradient, besides integers and booleans.
+    :param can_sample: whether it can be drawn from; else ``values`` gives values of the support, along a leading axis.
+    """
+
+    cls: type[dist.Distribution]
+    parameters: dict[str, Parameter]
+    reference: Callable[..., Any] | str
+    make: Callable[..., dist.Distribution] | None = None
+    label: str = ""
+    fixed: tuple[str, ...] = ()
+    can_sample: bool = True
+    values: np.ndarray | None = None
+
+    @property
+    def name(self) -> str:
+        return self.cls.__name__ + (f"({self.label})" if self.label else "")
+
+    @property
+    def constructor(self) -> Callable[..., dist.Distribution]:
+        return self.cls if self.make is None else self.make
+
+    @property
+    def point(self) -> dict[str, np.ndarray]:
+        """The parameters at the point, without batch dimensions."""
+        return {name: parameter.value for name, parameter in self.parameters.items()}
+
+    @property
+    def differentiable(self) -> tuple[str, ...]:
+        return tuple(
+            name
+            for name, parameter in self.parameters.items()
+            if name not in self.fixed and parameter.value.dtype == np.float32
+        )
+
+    def batched(self, rng: np.random.Generator, batches: Callable[[int], Shape]) -> dict[str, np.ndarray]:
+        """Parameters that vary over a batch, whose shape may differ from one parameter (by position) to the next."""
+        return {
+            name: parameter.batched(rng, batches(position))
+            for position, (name, parameter) in enumerate(self.parameters.items())
+        }
+
+    def at_point(self) -> dist.Distribution:
+        return self.constructor(**self.point)
+
+    def scipy(self) -> Any:
+        assert callable(self.reference)
+        return self.reference(**{name: value.astype(np.float64) for name, value in self.point.items()})
+
+
+def distribution_classes() -> list[type[dist.Distribution]]:
+    """Every distribution class of the package that has a density."""
+    for module in pkgutil.walk_packages(dist.__path__, dist.__name__ + "."):
+        importlib.import_module(module.name)
+    pending, seen = [dist.Distribution], set()
+    while pending:
+        cls = pending.pop()
+        for subclass in cls.__subclasses__():
+            if subclass not in seen and subclass.__module__.startswith("numpyro."):
+                seen.add(subclass)
+                pending.append(subclass)
+    density = dist.Distribution.log_prob
+    public = (cls for cls in seen if cls.log_prob is not density and not cls.__name__.startswith("_"))
+    return sorted(public, key=lambda cls: cls.__name__)
+
+
+def _lognorm(loc: Any, scale: Any) -> Any:
+    return scipy.stats.lognorm(scale, scale=np.exp(loc))
+
+
+def categorical(probs: np.ndarray) -> Any:
+    """SciPy's distribution over 0 ... n - 1."""
+    return scipy.stats.rv_discrete(values=(np.arange(len(probs)), probs / probs.sum()))
+
+
+class WeightedSum:
+    """A mixture of SciPy distributions, as far as the tests ask."""
+
+    def __init__(self, weights: np.ndarray, components: list[Any]) -> None:
+        self.weights, self.components = weights / weights.sum(), components
+
+    def _sum(self, name: str, *args: Any) -> Any:
+        terms = [getattr(component, name)(*args) for component in self.components]
+        return sum(weight * term for weight, term in zip(self.weights, terms, strict=True))
+
+    def logpdf(self, value: Any) -> Any:
+        return np.log(self._sum("pdf", value))
+
+    def logpmf(self, value: Any) -> Any:
+        return np.log(self._sum("pmf", value))
+
+    def cdf(self, value: Any) -> Any:
+        return self._sum("cdf", value)
+
+    def mean(self) -> Any:
+        return sum(w * _mean(c) for w, c in zip(self.weights, self.components, strict=True))
+
+    def var(self) -> Any:
+        squares = (w * (_var(c) + _mean(c) ** 2) for w, c in zip(self.weights, self.components, strict=True))
+        return sum(squares) - self.mean() ** 2
+
+
+def _mean(rv: Any) -> Any:
+    return rv.mean() if callable(rv.mean) else rv.mean
+
+
+def _var(rv: Any) -> Any:
+    return rv.var() if hasattr(rv, "var") else np.diag(rv.cov)
+
+
+LOC = real(0.3)
+SCALE = positive(1.4)
+LOC_SCALE = {"loc": LOC, "scale": SCALE}
+LOCS = real([0.3, -0.6, 1.1])
+SCALES = positive([1.4, 0.7, 1.0])
+VECTOR = real([0.3, -0.6])
+TRIL = matrix([[1.1, 0.0], [0.4, 0.8]])
+
+EXAMPLES = [
+    # On the real line
+    Example(dist.Normal, LOC_SCALE, scipy.stats.norm),
+    Example(dist.Cauchy, LOC_SCALE, scipy.stats.cauchy),
+    Example(dist.StudentT, {"df": positive(4.5), **LOC_SCALE}, scipy.stats.t),
+    # On the positive half-line
+    Example(dist.Exponential, {"rate": positive(1.7)}, lambda rate: scipy.stats.expon(scale=1 / rate)),
+    Example(
+        dist.Gamma,
+        {"concentration": positive(2.6), "rate": positive(1.7)},
+        lambda concentration, rate: scipy.stats.gamma(concentration, scale=1 / rate),
+    ),
+    Example(dist.Chi2, {"df": positive(5.2)}, scipy.stats.chi2),
+    Example(
+        dist.InverseGamma,
+        {"concentration": positive(3.6), "rate": positive(1.7)},
+        lambda concentration, rate: scipy.stats.invgamma(concentration, scale=rate),
+    ),
+    Example(dist.LogNormal, {"loc": LOC, "scale": positive(0.6)}, _lognorm),
+    Example(dist.HalfNormal, {"scale": SCALE}, lambda scale: scipy.stats.halfnorm(scale=scale)),
+    Example(dist.HalfCauchy, {"scale": SCALE}, lambda scale: scipy.stats.halfcauchy(scale=scale)),
+    # On an interval
+    Example(
+        dist.Uniform,
+        {"low": growing(-0.5), "high": growing(1.2)},
+        lambda low, high: scipy.stats.uniform(low, high - low),
+    ),
+    Example(
+        dist.Beta,
+        {"concentration1": positive(2.5), "concentration0": positive(1.8)},
+        lambda concentration1, concentration0: scipy.stats.beta(concentration1, concentration0),
+    ),
+    # Elementary
+    Example(
+        dist.Delta,
+        {"v": fixed(0.75), "log_density": real(-0.4)},
+        "a point mass has no density",
+        fixed=("v",),
+    ),
+    Example(
+        dist.Delta,
+        {"v": fixed([0.75, -0.25]), "log_density": real(-0.4)},
+        "a point mass has no density",
+        make=lambda v, log_density: dist.Delta(v, log_density, event_dim=1),
+        label="vector",
+        fixed=("v",),
+    ),
+    Example(dist.Unit, {"log_factor": real(-0.4)}, "its value is empty"),
+    Example(
+        dist.ImproperUniform,
+        {"lower": growing(-0.5)},
+        "it is improper",
+        make=lambda lower: dist.ImproperUniform(constraints.greater_than(lower), np.shape(lower), ()),
+        can_sample=False,
+        values=np.float32([0.2, 1.0, 3.0]),
+    ),
+    # Wrappers as such
+    Example(
+        dist.ExpandedDistribution,
+        LOC_SCALE,
+        scipy.stats.norm,
+        make=lambda **p: dist.ExpandedDistribution(dist.Normal(**p), dist.Normal(**p).batch_shape),
+    ),
+    Example(
+        dist.Independent,
+        {"loc": LOCS, "scale": SCALES},
+        lambda loc, scale: scipy.stats.multivariate_normal(loc, np.diag(scale**2)),
+        make=lambda loc, scale: dist.Independent(dist.Normal(loc, scale), 1),
+    ),
+    Example(
+        dist.Independent,
+        {"loc": LOCS, "scale": SCALE},
+        lambda loc, scale: scipy.stats.multivariate_normal(loc, scale**2 * np.eye(3)),
+        make=lambda loc, scale: dist.Normal(loc, scale[..., None]).to_event(1),
+        label="scalar scale",
+    ),
+    Example(
+        dist.MaskedDistribution,
+        {**LOC_SCALE, "mask": boolean(True)},
+        lambda loc, scale, mask: scipy.stats.norm(loc, scale),
+        make=lambda loc, scale, mask: dist.MaskedDistribution(dist.Normal(loc, scale), mask),
+    ),
+    Example(
+        dist.TransformedDistribution,
+        {"loc": LOC, "scale": positive(0.6)},
+        _lognorm,
+        make=lambda loc, scale: dist.TransformedDistribution(
+            dist.Normal(0.0, 1.0), [transforms.AffineTransform(loc, scale), transforms.ExpTransform()]
+        ),
+        label="scalar base",
+    ),
+    Example(
+        dist.TransformedDistribution,
+        {"loc": LOCS, "scale": SCALES, "scale_tril": matrix([[1.0, 0, 0], [0.4, 0.8, 0], [-0.3, 0.2, 1.3]])},
+        lambda loc, scale, scale_tril: scipy.stats.multivariate_normal(
+            loc, scale_tril @ np.diag(scale**2) @ scale_tril.T
+        ),
+        make=lambda loc, scale, scale_tril: dist.TransformedDistribution(
+            dist.Normal(0.0, scale), transforms.LowerCholeskyAffine(loc, scale_tril)
+        ),
+        label="vector",
+    ),
+    Example(
+        dist.FoldedDistribution,
+        LOC_SCALE,
+        lambda loc, scale: scipy.stats.foldnorm(loc / scale, scale=scale),
+        make=lambda loc, scale: dist.FoldedDistribution(dist.Normal(loc, scale)),
+    ),
+    # Vectors and matrices
+    Example(
+        dist.MultivariateNormal,
+        {"loc": VECTOR, "scale_tril": TRIL},
+        lambda loc, scale_tril: scipy.stats.multivariate_normal(loc, scale_tril @ scale_tril.T),
+        label="scale_tril",
+    ),
+    Example(
+        dist.MultivariateNormal,
+        {"loc": VECTOR, "covariance_matrix": matrix(TRIL.value @ TRIL.value.T)},
+        lambda loc, covariance_matrix: scipy.stats.multivariate_normal(loc, covariance_matrix),
+        label="covariance_matrix",
+    ),
+    Example(
+        dist.MultivariateNormal,
+        {"loc": VECTOR, "precision_matrix": matrix(TRIL.value @ TRIL.value.T)},
+        lambda loc, precision_matrix: scipy.stats.multivariate_normal(loc, np.linalg.inv(precision_matrix)),
+        label="precision_matrix",
+    ),
+    Example(dist.Dirichlet, {"concentration": positive([2.1, 1.3, 3.0])}, scipy.stats.dirichlet),
+    Example(
+        dist.LKJCholesky,
+        {"concentration": positive(1.6)},
+        "SciPy has none; its density is integrated instead",
+        make=lambda concentration: dist.LKJCholesky(3, concentration),
+        label="onion",
+    ),
+    Example(
+        dist.LKJCholesky,
+        {"concentration": positive(1.6)},
+        "SciPy has none; its density is integrated instead",
+        make=lambda concentration: dist.LKJCholesky(3, concentration, "cvine"),
+        label="cvine",
+    ),
+    # Discrete
+    Example(dist.BernoulliProbs, {"probs": unit(0.3)}, scipy.stats.bernoulli),
+    Example(dist.BernoulliLogits, {"logits": real(-0.6)}, lambda logits: scipy.stats.bernoulli(expit(logits))),
+    Example(
+        dist.BinomialProbs,
+        {"probs": unit(0.3), "total_count": count(7)},
+        lambda probs, total_count: scipy.stats.binom(total_count, probs),
+    ),
+    Example(
+        dist.BinomialLogits,
+        {"logits": real(-0.6), "total_count": count(7)},
+        lambda logits, total_count: scipy.stats.binom(total_count, expit(logits)),
+    ),
+    Example(dist.CategoricalProbs, {"probs": simplex([0.2, 0.5, 0.3])}, lambda probs: categorical(probs)),
+    Example(dist.CategoricalLogits, {"logits": real([0.2, 1.5, -0.3])}, lambda logits: categorical(softmax(logits))),
+    Example(dist.Poisson, {"rate": positive(2.3)}, scipy.stats.poisson),
+    # Mixtures
+    Example(
+        dist.MixtureSameFamily,
+        {"probs": simplex([0.2, 0.5, 0.3]), "loc": LOCS, "scale": SCALE},
+        lambda probs, loc, scale: WeightedSum(probs, [scipy.stats.norm(x, scale) for x in loc]),
+        make=lambda probs, loc, scale: dist.MixtureSameFamily(
+            dist.Categorical(probs), dist.Normal(loc, scale[..., None])
+        ),
+    ),
+    Example(
+        dist.MixtureSameFamily,
+        {"logits": real([0.2, -0.4]), "loc": real([[0.3, -0.6], [2.0, 1.1]]), "scale_tril": TRIL},
+        lambda logits, loc, scale_tril: WeightedSum(
+            softmax(logits), [scipy.stats.multivariate_normal(x, scale_tril @ scale_tril.T) for x in loc]
+        ),
+        make=lambda logits, loc, scale_tril: dist.MixtureSameFamily(
+            dist.Categorical(logits=logits), dist.MultivariateNormal(loc, scale_tril=scale_tril[..., None, :, :])
+        ),
+        label="vector",
+    ),
+    Example(
+        dist.MixtureSameFamily,
+        {"probs": simplex([0.4, 0.6]), "rate": positive([1.2, 4.0])},
+        lambda probs, rate: WeightedSum(probs, [scipy.stats.poisson(x) for x in rate]),
+        make=lambda probs, rate: dist.MixtureSameFamily(dist.Categorical(probs), dist.Poisson(rate)),
+        label="discrete",
+    ),
+    Example(
+        dist.MixtureGeneral,
+        {"logits": real([0.2, -0.4]), **LOC_SCALE, "df": positive(4.5)},
+        lambda logits, loc, scale, df: WeightedSum(softmax(logits), [scipy.stats.norm(loc, scale), scipy.stats.t(df)]),
+        make=lambda logits, loc, scale, df: dist.MixtureGeneral(
+            dist.Categorical(logits=logits), [dist.Normal(loc, scale), dist.StudentT(df)]
+        ),
+    ),
+    Example(
+        dist.MixtureGeneral,
+        {"probs": simplex([0.4, 0.6]), "loc": LOC, "rate": positive(1.3)},
+        lambda probs, loc, rate: WeightedSum(probs, [scipy.stats.norm(loc, 1.0), scipy.stats.expon(scale=1 / rate)]),
+        make=lambda probs, loc, rate: dist.MixtureGeneral(
+            dist.Categorical(probs), [dist.Normal(loc, 1.0), dist.Exponential(rate)], support=constraints.real
+        ),
+        label="different supports",
+    ),
+]
