@@ -359,9 +359,12 @@ class Distribution(metaclass=DistributionMeta):
             return declared if given is None else max(declared, len(shape) - len(given))
         if given is None:
             return 0
-        beyond = len(shape) - len(given)
-        is_batched = beyond >= 0 and can_expand(shape[: len(given)], given)
-        return beyond if is_batched else len(shape)
+        own = len(shape) - len(given)
+        if own < 0:
+            # It broadcasts with the batch, or with the events.
+            ends_in_event = self.event_dim and shape[-self.event_dim :] == self.event_shape
+            own = self.event_dim if ends_in_event else 0
+        return own if can_expand(shape[: len(shape) - own], given) else len(shape)
 
     def _extra_rank(self, name: str) -> int:
         """How many batch dimensions a wrapped distribution has beyond those of this one."""
