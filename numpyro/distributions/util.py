@@ -15,7 +15,6 @@ import warnings
 
 import jax
 from jax import lax
-import jax.extend.core
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import digamma
@@ -25,6 +24,11 @@ from numpyro._shapes import broadcast_shapes, reshape, shape_of
 from numpyro.distributions._pytree import array_equiv, is_host_value, namespace
 from numpyro.distributions._special import betainc, betaincinv, gammaincinv
 from numpyro.distributions.site_checks import validate_batch_shape
+
+try:
+    from jax.extend.core import get_opaque_trace_state
+except ImportError:  # JAX before 0.10
+    from jax.core import get_opaque_trace_state
 
 __all__ = [
     "add_diag",
@@ -198,7 +202,7 @@ class lazy_property:
             cache = {}
             instance.__dict__["_lazy_cache"] = (id(instance), cache)
         name = self.wrapped.__name__
-        state = jax.extend.core.get_opaque_trace_state()
+        state = get_opaque_trace_state()
         if name in cache:
             known_in, value = cache[name]
             if known_in is None or known_in == state:

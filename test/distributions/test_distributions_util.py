@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import mpmath
 import numpy as np
+from precision import double_precision
 import pytest
 import scipy.special
 import scipy.stats
@@ -343,7 +344,7 @@ def test_safe_normalize(p):
 
 def test_the_gradient_of_safe_normalize_is_that_of_the_quotient():
     x = np.array([3.0, -4.0, 1.0])
-    with jax.enable_x64(True):
+    with double_precision():
         ours = jax.jacobian(util.safe_normalize)(x)
         plain = jax.jacobian(lambda x: x / jnp.sqrt(jnp.sum(x * x)))(x)
         np.testing.assert_allclose(np.asarray(ours), np.asarray(plain), rtol=1e-6, atol=1e-12)
@@ -367,7 +368,7 @@ def test_betainc_and_all_its_derivatives():
     gradients = jax.jit(jax.vmap(jax.grad(util.betainc, (0, 1, 2))))(A, B, X)
     np.testing.assert_allclose(value, exact, rtol=1e-3)
     np.testing.assert_allclose(gradients, slopes, rtol=2e-3, atol=1e-6)
-    with jax.enable_x64(True):
+    with double_precision():
         double = [v.astype(np.float64) for v in (A, B, X)]
         gradients = jax.jit(jax.vmap(jax.grad(util.betainc, (0, 1, 2))))(*double)
         np.testing.assert_allclose(np.asarray(gradients), slopes, rtol=1e-7)
@@ -383,7 +384,7 @@ def test_betaincinv_and_its_derivatives():
     y = np.array([0.2, 0.5, 0.9, 0.01, 0.7, 0.4], f32)
     x = jax.jit(util.betaincinv)(A, B, y)
     np.testing.assert_allclose(x, scipy.special.betaincinv(A, B, y), rtol=5e-4)
-    with jax.enable_x64(True):
+    with double_precision():
         a, b, y = (v.astype(np.float64) for v in (A, B, y))
         x, gradients = jax.jit(jax.vmap(jax.value_and_grad(util.betaincinv, (0, 1, 2))))(a, b, y)
         x = np.asarray(x)
@@ -399,7 +400,7 @@ def test_gammaincinv_and_its_derivatives():
     a = np.array([0.05, 0.5, 1.0, 3.0, 50.0, 2000.0, 3.0], f32)
     y = np.array([0.3, 0.1, 0.5, 0.99, 0.001, 0.7, 1e-4], f32)
     np.testing.assert_allclose(jax.jit(util.gammaincinv)(a, y), scipy.special.gammaincinv(a, y), rtol=5e-4)
-    with jax.enable_x64(True):
+    with double_precision():
         a, y = a.astype(np.float64), y.astype(np.float64)
         x, gradients = jax.jit(jax.vmap(jax.value_and_grad(util.gammaincinv, (0, 1))))(a, y)
         x = np.asarray(x)

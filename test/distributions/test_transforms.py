@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from precision import double_precision
 import pytest
 
 from numpyro.distributions import constraints, transforms as T
@@ -247,7 +248,7 @@ def test_log_det_jacobian_agrees_with_autodiff(case):
     single = jax.jit(lambda t, x: t.log_abs_det_jacobian(x, t(x)))(t, x)
     assert single.dtype == f32
     assert single.shape == x.shape[: x.ndim - t.domain.event_dim]
-    with jax.enable_x64(True):
+    with double_precision():
         exact = jax.jit(lambda t, x: log_det_by_autodiff(t, x))(doubled(t), x.astype(np.float64))
     if isinstance(t, T.RealFastFourierTransform):
         # The half spectrum repeats some numbers; only the ones that are free count.
@@ -272,7 +273,7 @@ def test_log_det_jacobian_of_batched_parameters_agrees_with_autodiff(case):
     batch = x.shape[:rank]
     aligned = jax.tree.map(lambda v: np.broadcast_to(v, batch + np.shape(v)[rank:]), t.aligned(x.ndim))
     single = jax.jit(lambda t, x: t.log_abs_det_jacobian(x, t(x)))(t, x)
-    with jax.enable_x64(True):
+    with double_precision():
         function = lambda t, x: log_det_by_autodiff(t, x)
         for _ in batch:
             function = jax.vmap(function)
@@ -327,7 +328,7 @@ def test_bijections_are_finite_far_out(case):
 @each_bijective
 def test_single_precision_stays_single_where_double_is_enabled(case):
     t = case.transform
-    with jax.enable_x64(True):
+    with double_precision():
         results = jax.eval_shape(lambda x: (t(x), t.log_abs_det_jacobian(x, t(x)), t.inv(t(x))), case.x)
     assert {result.dtype for result in results} <= {np.dtype(f32), np.dtype(np.complex64)}
 
