@@ -239,8 +239,8 @@ class HMC(MCMCKernel):
         self._regularize_mass_matrix = regularize_mass_matrix
         self._num_warmup = 0
         self._prototype: Any = None
+        # None where the model needs the values of its arrays in Python, so that they must be constants.
         self._programs: dict[Any, Program | None] = {}
-        """Programs by what they depend on; None where the model needs the values of its arrays in Python."""
 
     _needs_length = True
 

@@ -16,6 +16,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from numpyro.infer.consensus import consensus, parametric, parametric_draws
 from numpyro.infer.integrator import IntegratorState, euclidean_kinetic_energy, velocity_verlet
 from numpyro.infer.mass_matrix import WelfordState, welford_covariance
 from numpyro.infer.step_size import DualAveragingState, dual_averaging, find_reasonable_step_size
@@ -30,9 +31,12 @@ __all__ = [
     "WelfordState",
     "build_adaptation_schedule",
     "build_tree",
+    "consensus",
     "dual_averaging",
     "euclidean_kinetic_energy",
     "find_reasonable_step_size",
+    "parametric",
+    "parametric_draws",
     "velocity_verlet",
     "warmup_adapter",
     "welford_covariance",

@@ -224,9 +224,27 @@ def identity_mass(space: FlatSpace, inverse_mass_matrix: Any = None) -> MassMatr
                 f"`inverse_mass_matrix`{where} has shape {shape}, but its parameters have {block.size} entries in all: "
                 f"give a diagonal of shape ({block.size},) or a matrix of shape ({block.size}, {block.size})."
             )
+        _check_positive(value, block)
         value = jnp.asarray(value, space.dtype)
         parts.append(factorize(jnp.diag(value) if block.dense and len(shape) == 1 else value))
     return MassMatrix(*(space.joined(part) for part in zip(*parts, strict=True)))
+
+
+def _check_positive(value: Any, block: Block) -> None:
+    """Raise an error for a matrix that is not positive definite, as far as its values are known."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    value = np.asarray(value, np.float64)
+    if value.ndim == 1:
+        is_positive = bool((value > 0).all())
+    else:
+        is_positive = np.allclose(value, value.T, rtol=1e-5) and bool((np.linalg.eigvalsh(value) > 0).all())
+    if not is_positive:
+        where = f" of block {block.names}" if block.names[0] is not None else ""
+        raise ValueError(
+            f"`inverse_mass_matrix`{where} must be positive (a diagonal of positive entries, or a symmetric, positive "
+            f"definite matrix), but it is {value.tolist()}."
+        )
 
 
 def factorize(inverse: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
