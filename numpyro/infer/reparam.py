@@ -19,17 +19,15 @@ from typing import Any
 import jax.numpy as jnp
 
 from numpyro.distributions import (
-    Delta,
     Distribution,
     ExpandedDistribution,
-    ImproperUniform,
     Independent,
     MaskedDistribution,
     TransformedDistribution,
     constraints,
 )
 from numpyro.distributions.transforms import ComposeTransform, DiscreteCosineTransform, HaarTransform, Transform
-from numpyro.distributions.util import is_identically_one
+from numpyro.distributions.util import is_identically_one, sum_rightmost
 from numpyro.primitives import factor, param, sample
 
 __all__ = [
@@ -54,8 +52,7 @@ class Reparam(ABC):
         """Emit the auxiliary sites and return what is to stand in the site's place."""
 
     def _unwrap(self, fn: Distribution) -> tuple[Distribution, Any, int]:
-        """Split a distribution into its core, what rebuilds an expansion, and the number of reinterpreted "
-        "dimensions."""
+        """Split a distribution into its core, the shape of its values, and the number of reinterpreted dimensions."""
         event_dim = 0
         shape = fn.shape()
         while isinstance(fn, Independent | ExpandedDistribution | MaskedDistribution):
@@ -74,6 +71,11 @@ class Reparam(ABC):
 def _refuse_observed(strategy: Reparam, name: str, obs: Any) -> None:
     if obs is not None:
         raise ValueError(f"{type(strategy).__name__} cannot reparameterise the observed site '{name}'")
+
+
+def _factor_jacobian(name: str, log_det: Any, fn: Distribution) -> None:
+    """Make the density of a transformed observation that of the observation, for transforms with parameters."""
+    factor(f"{name}_jacobian", sum_rightmost(log_det, jnp.ndim(log_det) - len(fn.batch_shape)))
 
 
 class LocScaleReparam(Reparam):
@@ -152,8 +154,11 @@ class TransformReparam(Reparam):
         transform = ComposeTransform(base.transforms)
         expanded = base.base_dist.expand(core.batch_shape).to_event(event_dim)
         base_value = None if obs is None else transform.inv(obs)
-        value = transform(sample(f"{name}_base", expanded, obs=base_value))
-        return None, value if obs is None else obs
+        base_value = sample(f"{name}_base", expanded, obs=base_value)
+        if obs is None:
+            return None, transform(base_value)
+        _factor_jacobian(name, -transform.log_abs_det_jacobian(base_value, obs), fn)
+        return None, obs
 
 
 class ExplicitReparam(Reparam):
@@ -170,8 +175,11 @@ class ExplicitReparam(Reparam):
         base_value = None if obs is None else self.transform(obs)
         transformed = TransformedDistribution(core, self.transform)
         reinterpreted = fn.event_dim - transformed.event_dim
-        value = sample(f"{name}_base", transformed.to_event(max(reinterpreted, 0)), obs=base_value)
-        return None, self.transform.inv(value) if obs is None else obs
+        base_value = sample(f"{name}_base", transformed.to_event(max(reinterpreted, 0)), obs=base_value)
+        if obs is None:
+            return None, self.transform.inv(base_value)
+        _factor_jacobian(name, self.transform.log_abs_det_jacobian(obs, base_value), fn)
+        return None, obs
 
 
 class UnitJacobianReparam(Reparam):
@@ -192,13 +200,8 @@ class UnitJacobianReparam(Reparam):
                 f"{type(self).__name__}: site '{name}' has {fn.event_dim} event dimensions, but the transform acts on "
                 f"{self.transform.domain.event_dim}; add them by .to_event(n)"
             )
-        shape = self.transform.forward_shape(fn.shape())
-        batch_rank = len(fn.batch_shape)
-        flat = ImproperUniform(constraints.real, shape[:batch_rank], shape[batch_rank:])
-        transformed = sample(f"{name}_{self.suffix}", flat)
-        value = self.transform.inv(transformed)
-        factor(f"{name}_prior", fn.log_prob(value))
-        return Delta(value, event_dim=fn.event_dim), value
+        transformed = sample(f"{name}_{self.suffix}", TransformedDistribution(fn, self.transform))
+        return None, self.transform.inv(transformed)
 
 
 class DiscreteCosineReparam(UnitJacobianReparam):
