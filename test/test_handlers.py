@@ -662,3 +662,13 @@ def test_do_around_a_scan_gives_the_body_its_value_and_the_outside_a_draw():
     assert outside["x"]["value"].shape == (4, 3) and len(np.unique(outside["x"]["value"])) == 12
     with pytest.raises(NotImplementedError, match="site 'x' is observed in the body of a scan"):
         send(told(VALUES, "ask", is_observed=True), do(data={"x": VALUES}))
+
+
+def test_replay_keeps_plates_and_sites_apart():
+    def plated():
+        with numpyro.plate("x", 3):
+            numpyro.sample("y", dist.Normal(0.0, 1.0))
+
+    recorded = trace(seed(lambda: numpyro.sample("x", dist.Normal(0.0, 1.0)), 0)).get_trace()
+    with pytest.raises(RuntimeError, match="'x' is a plate, but a sample site in the trace"):
+        seed(replay(plated, trace=recorded), 0)()

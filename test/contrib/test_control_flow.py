@@ -680,3 +680,35 @@ def test_cond_explains_branches_that_differ():
         handlers.seed(other, 0)(True)
     with pytest.raises(ValueError, match="pred must be a scalar"):
         handlers.seed(branching, 0)(jnp.array([True, False]))
+
+
+def test_kinds_of_sites_agree_between_branches():
+    def observed(x):
+        numpyro.sample("x", dist.Normal(x, 1.0), obs=0.0)
+
+    def latent(x):
+        numpyro.sample("x", dist.Normal(x, 1.0))
+
+    with pytest.raises(ValueError, match="site 'x' is of another kind"):
+        handlers.seed(lambda: cond(True, observed, latent, 0.0), 0)()
+
+
+def test_a_value_for_a_site_of_a_branch_must_fit():
+    def branch(x):
+        with numpyro.plate("p", INNER):
+            numpyro.sample("x", dist.Normal(x, 1.0))
+
+    model = handlers.substitute(lambda: cond(True, branch, branch, 0.0), data={"x": np.zeros(INNER + 1)})
+    with pytest.raises(ValueError, match=rf"Site 'x'.*must have shape \({INNER},\)") as error:
+        handlers.seed(model, 0)()
+    assert "plate 'p' of size" in str(error.value)
+
+
+def test_values_for_some_steps_of_a_scan_around_a_scan():
+    with pytest.raises(NotImplementedError, match=rf"site 'x' of a nested scan is given values for the first {T - 1}"):
+        handlers.seed(handlers.substitute(nested_model, data={"x": np.zeros((T - 1, 2, INNER, 2))}), 0)()
+
+
+def test_the_carry_keeps_its_structure():
+    with pytest.raises(ValueError, match="carry of another structure than init"):
+        handlers.seed(lambda: scan(lambda c, _: ((c, c), None), 0.0, None, length=T), 0)()

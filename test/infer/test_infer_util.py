@@ -246,6 +246,8 @@ def test_models_with_python_control_flow_on_data():
         ({}, "num_samples"),
         ({"posterior_samples": {"mu": jnp.zeros(3), "tau": jnp.zeros(4)}}, "'tau' has leading shape"),
         ({"posterior_samples": {"mu": jnp.zeros(())}}, "fewer than batch_ndims=1"),
+        ({"posterior_samples": {"mu": jnp.zeros(3)}, "guide": hierarchical}, "not both"),
+        ({"guide": hierarchical, "batch_ndims": 1}, "num_samples is needed"),
     ],
 )
 def test_predictive_explains_bad_arguments(arguments, message):
@@ -369,3 +371,23 @@ def test_potential_has_a_static_layout():
     }
     assert potential.deterministic_names == ("shifted",)
     assert potential.observed_names == ("y",)
+
+
+def test_the_number_of_draws_is_theirs():
+    with pytest.warns(UserWarning, match="num_samples=5 is not the number of draws in posterior_samples, 3"):
+        assert Predictive(hierarchical, {"mu": jnp.zeros(3)}, num_samples=5).num_samples == 3
+    with pytest.raises(ValueError, match="the draws disagree about their number"):
+        log_likelihood(hierarchical, {"mu": jnp.zeros(3), "tau": jnp.ones(4)}, X, Y)
+
+
+def test_enumeration_is_refused():
+    with pytest.raises(NotImplementedError, match="enumeration"):
+        potential_energy(hierarchical, (X, Y), {}, POINT, enum=True)
+
+
+def test_latent_site_without_elements():
+    def empty():
+        numpyro.sample("x", dist.Normal(0.0, 1.0).expand([0]))
+
+    with pytest.raises(ValueError, match=r"latent site 'x' has no element: its value has shape \(0,\)"):
+        initialize_model(jax.random.key(0), empty)
