@@ -156,7 +156,12 @@ class Example:
 
     def scipy(self) -> Any:
         assert callable(self.reference)
-        return self.reference(**{name: value.astype(np.float64) for name, value in self.point.items()})
+        return self.reference(**self.double_point)
+
+    @property
+    def double_point(self) -> dict[str, np.ndarray]:
+        """The point in double precision."""
+        return {name: x.astype(np.float64) if x.dtype == np.float32 else x for name, x in self.point.items()}
 
 
 def distribution_classes() -> list[type[dist.Distribution]]:
@@ -354,7 +359,11 @@ EXAMPLES = [
         lambda loc, precision_matrix: scipy.stats.multivariate_normal(loc, np.linalg.inv(precision_matrix)),
         label="precision_matrix",
     ),
-    Example(dist.Dirichlet, {"concentration": positive([2.1, 1.3, 3.0])}, scipy.stats.dirichlet),
+    Example(
+        dist.Dirichlet,
+        {"concentration": positive([2.1, 1.3, 3.0])},
+        lambda concentration: scipy.stats.dirichlet(concentration),
+    ),
     Example(
         dist.LKJCholesky,
         {"concentration": positive(1.6)},
@@ -370,7 +379,7 @@ EXAMPLES = [
         label="cvine",
     ),
     # Discrete
-    Example(dist.BernoulliProbs, {"probs": unit(0.3)}, scipy.stats.bernoulli),
+    Example(dist.BernoulliProbs, {"probs": unit(0.3)}, lambda probs: scipy.stats.bernoulli(probs)),
     Example(dist.BernoulliLogits, {"logits": real(-0.6)}, lambda logits: scipy.stats.bernoulli(expit(logits))),
     Example(
         dist.BinomialProbs,
@@ -382,13 +391,13 @@ EXAMPLES = [
         {"logits": real(-0.6), "total_count": count(7)},
         lambda logits, total_count: scipy.stats.binom(total_count, expit(logits)),
     ),
-    Example(dist.CategoricalProbs, {"probs": simplex([0.2, 0.5, 0.3])}, lambda probs: categorical(probs)),
+    Example(dist.CategoricalProbs, {"probs": simplex([0.125, 0.5, 0.375])}, lambda probs: categorical(probs)),
     Example(dist.CategoricalLogits, {"logits": real([0.2, 1.5, -0.3])}, lambda logits: categorical(softmax(logits))),
-    Example(dist.Poisson, {"rate": positive(2.3)}, scipy.stats.poisson),
+    Example(dist.Poisson, {"rate": positive(2.3)}, lambda rate: scipy.stats.poisson(rate)),
     # Mixtures
     Example(
         dist.MixtureSameFamily,
-        {"probs": simplex([0.2, 0.5, 0.3]), "loc": LOCS, "scale": SCALE},
+        {"probs": simplex([0.125, 0.5, 0.375]), "loc": LOCS, "scale": SCALE},
         lambda probs, loc, scale: WeightedSum(probs, [scipy.stats.norm(x, scale) for x in loc]),
         make=lambda probs, loc, scale: dist.MixtureSameFamily(
             dist.Categorical(probs), dist.Normal(loc, scale[..., None])
@@ -407,7 +416,7 @@ EXAMPLES = [
     ),
     Example(
         dist.MixtureSameFamily,
-        {"probs": simplex([0.4, 0.6]), "rate": positive([1.2, 4.0])},
+        {"probs": simplex([0.375, 0.625]), "rate": positive([1.2, 4.0])},
         lambda probs, rate: WeightedSum(probs, [scipy.stats.poisson(x) for x in rate]),
         make=lambda probs, rate: dist.MixtureSameFamily(dist.Categorical(probs), dist.Poisson(rate)),
         label="discrete",
@@ -422,7 +431,7 @@ EXAMPLES = [
     ),
     Example(
         dist.MixtureGeneral,
-        {"probs": simplex([0.4, 0.6]), "loc": LOC, "rate": positive(1.3)},
+        {"probs": simplex([0.375, 0.625]), "loc": LOC, "rate": positive(1.3)},
         lambda probs, loc, rate: WeightedSum(probs, [scipy.stats.norm(loc, 1.0), scipy.stats.expon(scale=1 / rate)]),
         make=lambda probs, loc, rate: dist.MixtureGeneral(
             dist.Categorical(probs), [dist.Normal(loc, 1.0), dist.Exponential(rate)], support=constraints.real
