@@ -54,7 +54,7 @@ class MCMC:
         model needs the values in Python.
     :raises ValueError: for numbers out of range or an unknown ``chain_method``.
 
-    The chains of a run are the same for all methods, up to rounding.
+    Every method draws the same chains, but for rounding, which the dynamics magnify as a chain goes on.
 
     >>> from numpyro.infer import NUTS
     >>> kernel = NUTS(potential_fn=lambda z: 0.5 * jnp.sum(z["x"] ** 2))

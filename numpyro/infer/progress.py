@@ -28,7 +28,8 @@ class ProgressBar:
         if enabled:
             from tqdm.auto import tqdm
 
-            self._bars = [tqdm(total=total, position=i, desc=label or None) for i, label in enumerate(labels)]
+            first = "warmup" if num_warmup > 0 else "sample"
+            self._bars = [tqdm(total=total, position=i, desc=label or first) for i, label in enumerate(labels)]
 
     def update(self, done: int, message: str = "") -> None:
         """Show that ``done`` iterations are done."""
