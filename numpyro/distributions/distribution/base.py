@@ -588,6 +588,12 @@ class Distribution(metaclass=DistributionMeta):
         """Whether the support is discrete."""
         return self.support.is_discrete
 
+    def _feasible_like(self, prototype: Any) -> Any:
+        """Some value at which the density can be computed, of the prototype's shape; None if no such value is known."""
+        if not isinstance(self.support, Constraint) or constraints.is_dependent(self.support):
+            return None
+        return self.support.feasible_like(prototype)
+
     def get_args(self) -> dict[str, Any]:
         """The parameters by name, as they were given (those that were not given are left out)."""
         return {name: self.__dict__[name] for name in self.arg_constraints if self.__dict__.get(name) is not None}

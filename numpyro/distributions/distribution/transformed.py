@@ -10,7 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from numpyro._shapes import Shape
+from numpyro._shapes import Shape, shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions.distribution.base import Distribution
 from numpyro.distributions.distribution.wrappers import Wrapper
@@ -118,6 +118,13 @@ class TransformedDistribution(Wrapper):
     def is_discrete(self) -> bool:
         return self.base_dist.is_discrete
 
+    def _feasible_like(self, prototype: Any) -> Any:
+        # The support is that of the last transform, which may be larger than what the base reaches through it.
+        transform = ComposeTransform(self.transforms)
+        base_shape = transform.inverse_shape(shape_of(prototype))
+        value = self.base_dist._feasible_like(jnp.zeros(base_shape, jnp.result_type(prototype)))
+        return Distribution._feasible_like(self, prototype) if value is None else transform(value)
+
     def _expanded_base(self) -> Distribution:
         return self.base_dist.expand(self.batch_shape)
 
@@ -194,6 +201,9 @@ class FoldedDistribution(TransformedDistribution):
                 f"{base_dist.event_shape}. Fold first and call .to_event(n) afterwards."
             )
         super().__init__(base_dist, AbsTransform(), validate_args=validate_args)
+
+    def _feasible_like(self, prototype: Any) -> Any:
+        return Distribution._feasible_like(self, prototype)
 
     def log_prob(self, value: Any, intermediates: Any = None) -> Any:
         value = jnp.asarray(value)

@@ -14,7 +14,6 @@ import numpy as np
 
 from numpyro._shapes import Shape, broadcast_shapes, can_broadcast, can_expand, shape_of
 from numpyro.distributions import constraints
-from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.distribution.base import Distribution
 from numpyro.distributions.util import sum_rightmost
 
@@ -136,6 +135,9 @@ class ExpandedDistribution(Distribution):
     def mode(self) -> Any:
         return jnp.broadcast_to(self.base_dist.mode, self.shape())
 
+    def _feasible_like(self, prototype: Any) -> Any:
+        return self.base_dist._feasible_like(prototype)
+
     def enumerate_support(self, expand: bool = True) -> Any:
         values = self.base_dist.enumerate_support(expand=False)
         values = jnp.reshape(values, values.shape[:1] + (1,) * len(self.batch_shape) + self.event_shape)
@@ -166,6 +168,9 @@ class Wrapper(Distribution):
     @property
     def is_discrete(self) -> bool:
         return self.base_dist.is_discrete
+
+    def _feasible_like(self, prototype: Any) -> Any:
+        return self.base_dist._feasible_like(prototype)
 
     def rsample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         if not self.has_rsample:
@@ -337,10 +342,10 @@ class MaskedDistribution(Wrapper):
             return base_dist.log_prob(value, intermediates) if intermediates else base_dist.log_prob(value)
         if intermediates:
             return jnp.where(self._mask, base_dist.log_prob(value, intermediates), 0.0)
-        support = base_dist.support
-        if isinstance(support, Constraint) and not constraints.is_dependent(support):
+        feasible = base_dist._feasible_like(jnp.broadcast_to(value, shape + self.event_shape))
+        if feasible is not None:
             counted = jnp.reshape(self._mask, shape_of(self._mask) + (1,) * event_dim)
-            value = jnp.where(counted, value, support.feasible_like(jnp.broadcast_to(value, shape + self.event_shape)))
+            value = jnp.where(counted, value, feasible)
         return jnp.where(self._mask, base_dist.log_prob(value), 0.0)
 
     def cdf(self, value: Any) -> Any:
