@@ -30,10 +30,10 @@ from typing import Any, NamedTuple
 import jax
 from jax import lax
 import jax.numpy as jnp
-import numpy as np
 
 from numpyro.infer.integrator import Point
 from numpyro.infer.metric import FlatSpace, multiply
+from numpyro.infer.random_words import derived_key, next_words, normal, uniform
 from numpyro.infer.trajectory import SEED_WORDS, Hamiltonian, Outcome, Trajectory, run
 from numpyro.infer.warmup import Adaptation
 
@@ -119,7 +119,8 @@ class Sampler:
     :param adaptation: what happens in warm-up.
     :param trajectory: NUTS's or HMC's.
     :param potential_and_grad: ``f(z, arrays)`` for a flat vector ``z``.
-    :param draw_start: ``f(key, arrays)`` draws a candidate; None if starts must be given.
+    :param starts: how to draw a candidate: ``f(key, arrays)``, or a radius within which it is uniform; None if starts
+        must be given.
     :param step_size: initial step size.
     :param inverse_mass_matrix: initial inverse mass matrix, or None for the identity.
     :param limits: bounds of a trajectory in warm-up and after: doublings for NUTS; for HMC, number of steps, or None to
@@ -132,7 +133,7 @@ class Sampler:
     adaptation: Adaptation
     trajectory: Trajectory
     potential_and_grad: Callable[..., tuple[jax.Array, jax.Array]]
-    draw_start: Callable[..., jax.Array] | None
+    starts: Callable[..., jax.Array] | float | None
     step_size: float
     inverse_mass_matrix: Any
     limits: tuple[int, int] | None
@@ -178,12 +179,12 @@ class Sampler:
     # The parts of a turn
 
     def prepare(self, chain: Chain, arrays: Any) -> Chain:
-        """Make a chain's own random key and, in ``SEARCH``, a candidate."""
+        """Make a chain's own random key and, in ``SEARCH``, a candidate; uniform ones are left to :meth:`propose`."""
         number = chain.number * (MAX_ATTEMPTS + 1) + chain.attempts
-        own_key, draw_key = _split(jax.random.fold_in(chain.run_key, number))
+        own_key = derived_key(chain.run_key, number)
         position = chain.state.z
-        if self.draw_start is not None:
-            draw = partial(self.draw_start, draw_key, arrays)
+        if callable(self.starts):
+            draw = partial(self.starts, derived_key(own_key, number), arrays)
             position = lax.cond(chain.phase == SEARCH, draw, lambda: chain.state.z)
         fresh = self.initial_state(position, own_key)
         resumed = chain.state._replace(rng_key=own_key)
@@ -218,9 +219,12 @@ class Sampler:
 
     def propose(self, chain: Chain) -> tuple[Chain, dict[str, Any]]:
         """Draw all the random numbers of a turn, and from them what a trajectory starts with."""
-        state = chain.state
-        key, words = _random_words(state.rng_key, self.space.size + SEED_WORDS)
-        momentum = _normal(words[SEED_WORDS:], self.space.dtype)
+        state, dtype = chain.state, self.space.dtype
+        key, words = next_words(state.rng_key, self.space.size + SEED_WORDS)
+        momentum = normal(words[SEED_WORDS:], dtype)
+        if isinstance(self.starts, float):
+            candidate = self.starts * (2 * uniform(words[SEED_WORDS:], dtype) - 1)
+            state = state._replace(z=jnp.where(chain.phase == SEARCH, candidate, state.z))
         adapt_state = state.adapt_state
         gradient = state.z_grad
         if self.kinetic_fn is None:
@@ -476,35 +480,3 @@ def _where(condition: jax.Array, a: Any, b: Any) -> Any:
     rank = max(jnp.ndim(a), jnp.ndim(b))
     condition = jnp.reshape(condition, jnp.shape(condition) + (1,) * (rank - jnp.ndim(condition)))
     return jnp.where(condition, a, b)
-
-
-def _random_words(key: Any, count: int) -> tuple[Any, jax.Array]:
-    """The next key and ``count`` random words, from one call of the generator."""
-    size = np.prod(jax.eval_shape(_key_words, key).shape, dtype=int)
-    words = jax.random.bits(key, (size + count,), jnp.uint32)
-    return _key_of(key, words[:size]), words[size:]
-
-
-def _split(key: Any) -> tuple[Any, Any]:
-    size = np.prod(jax.eval_shape(_key_words, key).shape, dtype=int)
-    words = jax.random.bits(key, (2 * size,), jnp.uint32)
-    return _key_of(key, words[:size]), _key_of(key, words[size:])
-
-
-def _key_words(key: Any) -> jax.Array:
-    return jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
-
-
-def _key_of(prototype: Any, words: jax.Array) -> Any:
-    """A random key of the same kind as ``prototype``."""
-    if jnp.issubdtype(prototype.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(prototype))
-    return words
-
-
-def _normal(words: jax.Array, dtype: Any) -> jax.Array:
-    """Standard normal numbers from random words, by the quantile function at the centres of ``2^23`` (in double
-    precision ``2^31``) cells."""
-    bits = 23 if jnp.finfo(dtype).bits == 32 else 31
-    odd = ((words >> (32 - bits)) << 1 | 1).astype(dtype)
-    return (np.sqrt(2) * lax.erf_inv(odd * 2.0**-bits - 1)).astype(dtype)

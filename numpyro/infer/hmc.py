@@ -29,7 +29,7 @@ import numpy as np
 
 from numpyro.infer.arguments import Static, combine, partition
 from numpyro.infer.chain import FAILED, GIVEN, MAX_ATTEMPTS, SEARCH, Chain, HMCState, Sampler
-from numpyro.infer.initialization import init_to_uniform
+from numpyro.infer.initialization import init_to_uniform, uniform_radius
 from numpyro.infer.integrator import euclidean_kinetic_energy, value_and_grad
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.metric import flat_space
@@ -353,13 +353,18 @@ class HMC(MCMCKernel):
             args, kwargs = arguments(inputs)
             return space.ravel(target.init_params(rng_key, args, kwargs))
 
+        starts: Any = None
+        if self._model is not None:
+            starts = uniform_radius(self._init_strategy)
+            starts = draw_start if starts is None else starts
+
         trajectory, limits = self._trajectory()
         sampler = Sampler(
             space=space,
             adaptation=adaptation,
             trajectory=trajectory,
             potential_and_grad=lambda z, inputs: tuple(gradient(z, *inputs)),
-            draw_start=draw_start if self._potential_fn is None else None,
+            starts=starts,
             step_size=self._step_size,
             inverse_mass_matrix=self._inverse_mass_matrix,
             limits=limits,

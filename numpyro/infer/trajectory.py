@@ -27,6 +27,7 @@ from jax import lax
 import jax.numpy as jnp
 
 from numpyro.infer.integrator import Point, leapfrog
+from numpyro.infer.random_words import hashed_uniform
 
 __all__ = ["SEED_WORDS", "HMCTrajectory", "Hamiltonian", "NUTSTrajectory", "Outcome", "Proposal", "run"]
 
@@ -223,7 +224,7 @@ class NUTSTrajectory:
         delta = energy - tree.initial_energy
         delta = jnp.where(jnp.isnan(delta), jnp.inf, delta)
         log_weight = jnp.logaddexp(branch.log_weight, -delta)
-        uniform = _uniform(tree.seed, tree.num_steps, energy.dtype)
+        uniform = hashed_uniform(tree.seed, tree.num_steps, energy.dtype)
         new = Proposal(end.position, end.gradient, potential, energy)
         proposal = _choose(uniform < jnp.exp(-delta - log_weight), new, branch.proposal)
         momentum_sum = branch.momentum_sum + end.momentum
@@ -295,7 +296,7 @@ class NUTSTrajectory:
             | _turns(hamiltonian, near, last, branch.momentum_sum + near)
         )
         refused = branch.turning | branch.diverging
-        uniform = _uniform(tree.seed, tree.num_steps | (1 << 30), branch.log_weight.dtype)
+        uniform = hashed_uniform(tree.seed, tree.num_steps | (1 << 30), branch.log_weight.dtype)
         accept = ~refused & (uniform < jnp.exp(branch.log_weight - tree.log_weight))
         depth = tree.depth + 1
         tree = tree._replace(
@@ -365,7 +366,7 @@ class HMCTrajectory:
         delta = energy - path.initial_energy
         delta = jnp.where(jnp.isnan(delta), jnp.inf, delta)
         accept_prob = jnp.minimum(1.0, jnp.exp(-delta))
-        accept = _uniform(path.seed, path.num_steps, energy.dtype) < accept_prob
+        accept = hashed_uniform(path.seed, path.num_steps, energy.dtype) < accept_prob
         new = Proposal(path.end.position, path.end.gradient, path.potential_energy, energy)
         return path._replace(
             proposal=_choose(accept, new, path.proposal),
@@ -388,20 +389,3 @@ def _turns(hamiltonian: Hamiltonian, first: jax.Array, last: jax.Array, rho: jax
 
 def _choose(condition: jax.Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
-
-
-def _uniform(seed: jax.Array, counter: jax.Array, dtype: Any) -> jax.Array:
-    """A uniform number in ``[0, 1)`` that depends on two random words and a counter.
-
-    Two rounds of MurmurHash3's finaliser: a few integer operations, where a call of ``jax.random`` would cost more than
-    the leapfrog step it serves.
-    """
-    word = _scramble(seed[0] ^ (counter.astype(jnp.uint32) * jnp.uint32(0x9E3779B9)))
-    word = _scramble(word + seed[1])
-    return (word >> 8).astype(dtype) * (2.0**-24)
-
-
-def _scramble(word: jax.Array) -> jax.Array:
-    word = (word ^ (word >> 16)) * jnp.uint32(0x85EBCA6B)
-    word = (word ^ (word >> 13)) * jnp.uint32(0xC2B2AE35)
-    return word ^ (word >> 16)

@@ -1,0 +1,84 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Random numbers from few calls of the generator.
+
+Each call of ``jax.random`` costs some 50 ms of compilation, and within a trajectory more time than the leapfrog step
+that it serves. So an iteration draws all its random words at once, and everything else is made of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["derived_key", "hashed_uniform", "key_data", "next_words", "normal", "uniform"]
+
+_GOLDEN = 0x9E3779B9
+
+
+def next_words(key: Any, count: int) -> tuple[Any, jax.Array]:
+    """The key to go on with, and ``count`` random words of 32 bits.
+
+    >>> key, words = next_words(jax.random.key(0), 5)
+    >>> key.dtype, words.shape, words.dtype
+    (key<fry>, (5,), dtype('uint32'))
+    """
+    size = np.prod(jax.eval_shape(key_data, key).shape, dtype=int)
+    words = jax.random.bits(key, (size + count,), jnp.uint32)
+    return _key_of(key, words[:size]), words[size:]
+
+
+def derived_key(key: Any, number: jax.Array) -> Any:
+    """A random key for each number, at the price of a few integer operations.
+
+    The words of the key and of the hashed number are combined bit by bit. The generators behind ``jax.random`` are made
+    so that streams of different keys are independent however little the keys differ.
+    """
+    data = key_data(key)
+    lanes = np.arange(1, data.size + 1, dtype=np.uint32) * np.uint32(_GOLDEN)
+    hashed = _scramble(_scramble(number.astype(jnp.uint32) + 1) + lanes.reshape(data.shape))
+    return _key_of(key, data ^ hashed)
+
+
+def key_data(key: Any) -> jax.Array:
+    """The words of a random key, new or old style."""
+    return jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+
+
+def _key_of(prototype: Any, words: jax.Array) -> Any:
+    """A random key of the same kind as ``prototype``."""
+    if jnp.issubdtype(prototype.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(prototype))
+    return words
+
+
+def normal(words: jax.Array, dtype: Any) -> jax.Array:
+    """Standard normal numbers: the quantile function at the centres of ``2^23`` cells, in double precision ``2^31``."""
+    bits = 23 if jnp.finfo(dtype).bits == 32 else 31
+    odd = ((words >> (32 - bits)) << 1 | 1).astype(dtype)
+    return (np.sqrt(2) * lax.erf_inv(odd * 2.0**-bits - 1)).astype(dtype)
+
+
+def uniform(words: jax.Array, dtype: Any) -> jax.Array:
+    """Uniform numbers in ``[0, 1)``, multiples of ``2^-24``."""
+    return (words >> 8).astype(dtype) * 2.0**-24
+
+
+def hashed_uniform(seed: jax.Array, counter: jax.Array, dtype: Any) -> jax.Array:
+    """A uniform number in ``[0, 1)`` that depends on two random words and a counter.
+
+    Two rounds of MurmurHash3's finaliser (Appleby, *SMHasher*).
+    """
+    word = _scramble(seed[0] ^ (counter.astype(jnp.uint32) * jnp.uint32(_GOLDEN)))
+    return uniform(_scramble(word + seed[1]), dtype)
+
+
+def _scramble(word: jax.Array) -> jax.Array:
+    word = (word ^ (word >> 16)) * jnp.uint32(0x85EBCA6B)
+    word = (word ^ (word >> 13)) * jnp.uint32(0xC2B2AE35)
+    return word ^ (word >> 16)
