@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 import jax
 from jax import lax
 import jax.numpy as jnp
+import numpy as np
 
 from numpyro.infer.integrator import Point
 from numpyro.infer.metric import FlatSpace, multiply
@@ -141,32 +142,25 @@ class Sampler:
     find_step_size: bool
     kinetic_fn: Callable[..., Any] | None
 
-    def initial_state(self, position: jax.Array, rng_key: Any) -> HMCState:
-        """The state before anything is known of the potential energy."""
+    def initial_state(self, rng_key: Any = None) -> HMCState:
+        """The state before anything is known of the potential energy, in arrays of NumPy."""
         dtype = self.space.dtype
-        zero, count = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
-        length = None if self.trajectory_length is None else jnp.asarray(self.trajectory_length, dtype)
-        adapt_state = self.adaptation.init(self.step_size, self.inverse_mass_matrix, rng_key)
+        vector, zero, count = np.zeros(self.space.size, dtype), np.zeros((), dtype), np.zeros((), np.int32)
         return HMCState(
-            count,
-            position,
-            jnp.zeros_like(position),
-            jnp.full((), jnp.inf, dtype),
-            zero,
-            None,
-            length,
-            count,
-            zero,
-            zero,
-            jnp.zeros((), bool),
-            adapt_state,
-            rng_key,
+            i=count,
+            z=vector,
+            z_grad=vector,
+            potential_energy=np.full((), np.inf, dtype),
+            energy=zero,
+            r=None,
+            trajectory_length=None if self.trajectory_length is None else np.asarray(self.trajectory_length, dtype),
+            num_steps=count,
+            accept_prob=zero,
+            mean_accept_prob=zero,
+            diverging=np.zeros((), bool),
+            adapt_state=self.adaptation.init(self.step_size, self.inverse_mass_matrix, rng_key),
+            rng_key=rng_key,
         )
-
-    def abstract_state(self, rng_key: Any) -> HMCState:
-        """Shapes and dtypes of the flat state."""
-        position = jax.ShapeDtypeStruct((self.space.size,), self.space.dtype)
-        return jax.eval_shape(self.initial_state, position, rng_key)
 
     def unravel(self, state: HMCState) -> HMCState:
         """The state as users see it."""
@@ -186,9 +180,8 @@ class Sampler:
         if callable(self.starts):
             draw = partial(self.starts, derived_key(own_key, number), arrays)
             position = lax.cond(chain.phase == SEARCH, draw, lambda: chain.state.z)
-        fresh = self.initial_state(position, own_key)
-        resumed = chain.state._replace(rng_key=own_key)
-        return chain._replace(state=jax.tree.map(lambda a, b: _where(chain.phase == RESUME, a, b), resumed, fresh))
+        adapt_state = chain.state.adapt_state._replace(rng_key=own_key)
+        return chain._replace(state=chain.state._replace(z=position, adapt_state=adapt_state, rng_key=own_key))
 
     def is_unprepared(self, chain: Chain) -> jax.Array:
         return chain.phase < STEP_SIZE
@@ -233,7 +226,7 @@ class Sampler:
             momentum = multiply(self.space, adapt_state.mass_matrix_sqrt, momentum)
         evaluates = chain.phase < STEP_SIZE
         start = {
-            "point": Point(jnp.zeros_like(momentum), jnp.where(evaluates, 0, momentum), gradient),
+            "point": Point(jnp.zeros_like(momentum), *(jnp.where(evaluates, 0, x) for x in (momentum, gradient))),
             "potential": jnp.where(evaluates, jnp.inf, state.potential_energy),
             "seed": words[:SEED_WORDS],
             "step_size": jnp.where(evaluates, 0, state.adapt_state.step_size),

@@ -115,8 +115,9 @@ class Program:
         """Find a start for one chain; the second value tells whether there is none."""
         sampler, zero = self.sampler, jnp.zeros((), jnp.int32)
         phase = jnp.full((), SEARCH if position is None else GIVEN, jnp.int32)
-        start = jnp.zeros(sampler.space.size, sampler.space.dtype) if position is None else position
-        chain = Chain(sampler.initial_state(start, rng_key), phase, zero, zero, zero, rng_key)
+        state = sampler.initial_state(rng_key)
+        state = state if position is None else state._replace(z=position)
+        chain = Chain(jax.tree.map(jnp.asarray, state), phase, zero, zero, zero, rng_key)
         chain, _ = sampler.advance(chain, {}, arrays, 0, 0, 1)
         return sampler.unravel(chain.state), chain.phase == FAILED
 

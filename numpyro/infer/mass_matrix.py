@@ -28,9 +28,9 @@ class WelfordState(NamedTuple):
     :param n: number of draws.
     """
 
-    mean: jax.Array
-    m2: jax.Array
-    n: jax.Array
+    mean: Any
+    m2: Any
+    n: Any
 
 
 def welford_covariance(

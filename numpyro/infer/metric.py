@@ -202,7 +202,7 @@ def _floating(leaf: Any) -> Any:
 
 
 def identity_mass(space: FlatSpace, inverse_mass_matrix: Any = None) -> MassMatrix:
-    """The initial mass matrix: the user's, or the identity.
+    """The initial mass matrix: the user's, or the identity. Its arrays are NumPy's, unless the user's are traced.
 
     :raises ValueError: if a given block does not have the size of its sites.
     """
@@ -210,11 +210,11 @@ def identity_mass(space: FlatSpace, inverse_mass_matrix: Any = None) -> MassMatr
         given = {_names(key): value for key, value in inverse_mass_matrix.items()}
     else:
         given = {} if inverse_mass_matrix is None else {space.blocks[0].names: inverse_mass_matrix}
-    parts: list[tuple[jax.Array, jax.Array, jax.Array]] = []
+    parts: list[tuple[Any, Any, Any]] = []
     for block in space.blocks:
         value = given.get(block.names)
         if value is None:
-            ones = jnp.asarray(np.eye(block.size) if block.dense else np.ones(block.size), space.dtype)
+            ones = np.eye(block.size) if block.dense else np.ones(block.size)
             parts.append((ones, ones, ones))
             continue
         shape = np.shape(value)
@@ -224,27 +224,32 @@ def identity_mass(space: FlatSpace, inverse_mass_matrix: Any = None) -> MassMatr
                 f"`inverse_mass_matrix`{where} has shape {shape}, but its parameters have {block.size} entries in all: "
                 f"give a diagonal of shape ({block.size},) or a matrix of shape ({block.size}, {block.size})."
             )
-        _check_positive(value, block)
-        value = jnp.asarray(value, space.dtype)
-        parts.append(factorize(jnp.diag(value) if block.dense and len(shape) == 1 else value))
-    return MassMatrix(*(space.joined(part) for part in zip(*parts, strict=True)))
+        if isinstance(value, jax.core.Tracer):
+            value = jnp.asarray(value, space.dtype)
+            parts.append(factorize(jnp.diag(value) if block.dense and len(shape) == 1 else value))
+        else:
+            value = np.asarray(value, np.float64)
+            parts.append(_factorize_on_host(np.diag(value) if block.dense and len(shape) == 1 else value, block))
+    mass = MassMatrix(*(space.joined(part) for part in zip(*parts, strict=True)))
+    return jax.tree.map(lambda x: x if isinstance(x, jax.core.Tracer) else np.asarray(x, space.dtype), mass)
 
 
-def _check_positive(value: Any, block: Block) -> None:
-    """Raise an error for a matrix that is not positive definite, as far as its values are known."""
-    if isinstance(value, jax.core.Tracer):
-        return
-    value = np.asarray(value, np.float64)
-    if value.ndim == 1:
-        is_positive = bool((value > 0).all())
-    else:
-        is_positive = np.allclose(value, value.T, rtol=1e-5) and bool((np.linalg.eigvalsh(value) > 0).all())
-    if not is_positive:
-        where = f" of block {block.names}" if block.names[0] is not None else ""
-        raise ValueError(
-            f"`inverse_mass_matrix`{where} must be positive (a diagonal of positive entries, or a symmetric, positive "
-            f"definite matrix), but it is {value.tolist()}."
-        )
+def _factorize_on_host(inverse: np.ndarray, block: Block) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """:func:`factorize` in NumPy, for a matrix that a user gave.
+
+    :raises ValueError: if it is not positive definite.
+    """
+    if inverse.ndim == 1 and (inverse > 0).all():
+        root = np.sqrt(inverse)
+        return inverse, 1 / root, root
+    if inverse.ndim == 2 and np.allclose(inverse, inverse.T, rtol=1e-5) and (np.linalg.eigvalsh(inverse) > 0).all():
+        sqrt_inv = np.linalg.cholesky(inverse[::-1, ::-1])[::-1, ::-1].T
+        return inverse, np.linalg.inv(sqrt_inv), sqrt_inv
+    where = f" of block {block.names}" if block.names[0] is not None else ""
+    raise ValueError(
+        f"`inverse_mass_matrix`{where} must be positive (a diagonal of positive entries, or a symmetric, positive "
+        f"definite matrix), but it is {inverse.tolist()}."
+    )
 
 
 def factorize(inverse: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

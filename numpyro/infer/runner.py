@@ -128,7 +128,7 @@ class HMCRunner:
         keys = request.rng_key
         if _is_batch(keys):
             _check_number_of_keys(keys, self.count)
-        self.abstract = self.sampler.abstract_state(jax.eval_shape(lambda k: k[0] if _is_batch(keys) else k, keys))
+        self.initial = self.sampler.initial_state()
         if request.init_params is not None and resumed is None:
             self._check_init_params(request.init_params)
 
@@ -151,7 +151,6 @@ class HMCRunner:
         lead = (self.count,) if together else ()
         space, request = self.sampler.space, self.request
         run_key = self._run_key(group)
-        abstract = _without_keys(self.abstract)
 
         def on_host(tree: Any) -> Any:
             whole = together or self.count == 1
@@ -161,17 +160,21 @@ class HMCRunner:
             phase = RESUME
             state = on_host(_without_keys(request.resumed))
             z, gradient = (space.ravel_on_host(part, lead) for part in (state.z, state.z_grad))
-            state = self._fitted(state._replace(z=z, z_grad=gradient), abstract, lead)
+            state = self._fitted(state._replace(z=z, z_grad=gradient), lead)
         else:
             phase = SEARCH if request.init_params is None else GIVEN
-            state = jax.tree.map(lambda x: np.zeros(lead + x.shape, x.dtype), abstract)
+            state = jax.tree.map(lambda x: np.broadcast_to(x, lead + x.shape), self.initial)
             if request.init_params is not None:
                 state = state._replace(z=space.ravel_on_host(on_host(request.init_params), lead))
         state = state._replace(rng_key=run_key, adapt_state=state.adapt_state._replace(rng_key=run_key))
         number = np.arange(self.count, dtype=np.int32) if together else np.asarray(group, np.int32)
         zeros = np.zeros(lead, np.int32)
         chain = Chain(state, np.full(lead, phase, np.int32), zeros, zeros, number, run_key)
-        draws = {name: _buffer(name, _field(self.abstract, name), lead, self.plan.size) for name in self.fields}
+        one = jax.eval_shape(lambda: chain.state)
+        draws = {}
+        for name in self.fields:
+            field = jax.tree.map(partial(_one_draw, lead), _field(one, name))
+            draws[name] = _buffer(name, field, lead, self.plan.size)
         return _on_devices((chain, draws), self.count) if self.method == "parallel" else (chain, draws)
 
     def _run_key(self, group: Group) -> Any:
@@ -186,11 +189,13 @@ class HMCRunner:
             return jnp.broadcast_to(key, (self.count,))
         return np.tile(np.asarray(key), (self.count, 1))
 
-    def _fitted(self, state: Any, abstract: Any, lead: tuple[int, ...]) -> Any:
+    def _fitted(self, state: Any, lead: tuple[int, ...]) -> Any:
         """The state to resume with the dtypes of this program."""
-        leaves, expected = jax.tree.leaves(state), jax.tree.leaves(abstract)
+        leaves, expected = jax.tree.leaves(state), jax.tree.leaves(self.initial)
         treedef: Any = jax.tree.structure(state)
-        if treedef != jax.tree.structure(abstract) or [x.shape for x in leaves] != [lead + x.shape for x in expected]:
+        if treedef != jax.tree.structure(self.initial) or [x.shape for x in leaves] != [
+            lead + x.shape for x in expected
+        ]:
             raise ValueError(
                 "`post_warmup_state` does not belong to this sampler: its parameters, mass matrix or number of chains "
                 f"differ from those of a state of {type(self.kernel).__name__} with {self.count} chain(s). Assign "

@@ -174,9 +174,10 @@ class NUTSTrajectory:
         checkpoints = jnp.zeros((max(self.max_tree_depth, 2), 3, zeros.size), zeros.dtype)
         false = jnp.zeros((), bool)
         count = jnp.zeros((), jnp.int32)
-        branch = _Branch(point, proposal, zeros, zeros, scalar, count, false, false, checkpoints)
+        nothing = jnp.full_like(scalar, -jnp.inf)
+        branch = _Branch(point, proposal, zeros, zeros, nothing, count, false, false, checkpoints)
         ends = jax.tree.map(lambda x: jnp.stack([x, x]), point)
-        tree = _Tree(
+        return _Tree(
             branch,
             ends,
             proposal,
@@ -192,7 +193,6 @@ class NUTSTrajectory:
             seed,
             limit,
         )
-        return self._open_branch(tree)
 
     def _direction(self, tree: _Tree) -> jax.Array:
         """0 for backwards, 1 for forwards: one random bit for each doubling."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from numpyro.infer.mass_matrix import WelfordState, welford_covariance
 from numpyro.infer.metric import FlatSpace, MassMatrix, flat_space, identity_mass
-from numpyro.infer.step_size import dual_averaging
+from numpyro.infer.step_size import DualAveragingState, dual_averaging
 
 __all__ = ["AdaptWindow", "Adaptation", "HMCAdaptState", "build_adaptation_schedule", "warmup_adapter"]
 
@@ -108,20 +108,18 @@ class Adaptation:
         """Last iteration of each window."""
         return np.array([window.end for window in build_adaptation_schedule(self.num_steps)], dtype=np.int32)
 
-    def init(self, step_size: Any, inverse_mass_matrix: Any, rng_key: Any) -> HMCAdaptState:
-        """The state before the first iteration."""
+    def init(self, step_size: float, inverse_mass_matrix: Any, rng_key: Any) -> HMCAdaptState:
+        """The state before the first iteration, in arrays of NumPy."""
         dtype = self.space.dtype
         mass = identity_mass(self.space, inverse_mass_matrix)
-        step_size = jnp.asarray(step_size, dtype)
-        estimators = [welford_covariance(not block.dense)[0](block.size) for block in self.space.blocks]
-        estimators = [WelfordState(e.mean.astype(dtype), e.m2.astype(dtype), e.n) for e in estimators]
+        zero, count = np.zeros((), dtype), np.zeros((), np.int32)
+        estimators = []
+        for block in self.space.blocks:
+            shape = (block.size, block.size) if block.dense else (block.size,)
+            estimators.append(WelfordState(np.zeros(block.size, dtype), np.zeros(shape, dtype), count))
+        averaging = DualAveragingState(zero, zero, zero, count, np.asarray(np.log(10 * step_size), dtype))
         return HMCAdaptState(
-            step_size,
-            *mass,
-            dual_averaging()[0](jnp.log(10 * step_size)),
-            self.space.joined(estimators),
-            jnp.zeros((), jnp.int32),
-            rng_key,
+            np.asarray(step_size, dtype), *mass, averaging, self.space.joined(estimators), count, rng_key
         )
 
     def update(self, t: Any, accept_prob: Any, position: jax.Array, state: HMCAdaptState) -> HMCAdaptState:
@@ -231,7 +229,8 @@ def warmup_adapter(
                 f"`mass_matrix_size` is {mass_matrix_size}, but the position has {core.space.size} entries."
             )
         rng_key, search_key = jax.random.split(rng_key)
-        state = core.init(step_size, inverse_mass_matrix, rng_key)
+        state = jax.tree.map(jnp.asarray, core.init(1.0, inverse_mass_matrix, rng_key))
+        state = core.restart_step_size(state._replace(step_size=jnp.asarray(step_size, core.space.dtype)))
         if adapt_step_size and find_reasonable_step_size is not None:
             found = find_reasonable_step_size(state.step_size, state.inverse_mass_matrix, z_info, search_key)
             state = core.restart_step_size(state._replace(step_size=found))
