@@ -19,6 +19,7 @@ from numpyro.infer import HMC, MCMC, NUTS, init_to_median, init_to_value
 from numpyro.infer.hmc import hmc
 from numpyro.infer.hmc_util import IntegratorState, build_tree, euclidean_kinetic_energy, velocity_verlet
 from numpyro.infer.integrator import Point, leapfrog
+from numpyro.infer.random_words import derived_key, hashed_uniform, key_data, next_words, normal, uniform
 from numpyro.infer.trajectory import Hamiltonian, NUTSTrajectory
 
 
@@ -126,6 +127,36 @@ def test_the_flat_step_is_the_step_on_pytrees():
     assert_allclose(point.position, jnp.r_[state.z["a"], state.z["b"]], rtol=1e-5)
     assert_allclose(point.momentum, jnp.r_[state.r["a"], state.r["b"]], rtol=1e-5)
     assert_allclose(value, state.potential_energy, rtol=1e-5)
+
+
+# Random numbers
+
+
+@pytest.mark.parametrize("make_key", [jax.random.PRNGKey, jax.random.key, lambda s: jax.random.key(s, impl="rbg")])
+def test_random_words_have_the_distributions_that_they_are_made_for(make_key):
+    @jax.jit
+    def draw(key):
+        next_key, words = next_words(key, 20000)
+        counters = hashed_uniform(words[:2], jnp.arange(20000), jnp.float32)
+        return next_key, normal(words, jnp.float32), uniform(words, jnp.float32), counters
+
+    key = make_key(0)
+    next_key, normals, uniforms, hashed = draw(key)
+    assert next_key.dtype == key.dtype and next_key.shape == key.shape
+    assert not np.array_equal(key_data(next_key), key_data(key))
+    assert stats.kstest(normals, stats.norm.cdf).pvalue > 1e-3
+    for numbers in (uniforms, hashed):
+        assert stats.kstest(numbers, stats.uniform.cdf).pvalue > 1e-3
+        assert abs(np.corrcoef(numbers[1:], numbers[:-1])[0, 1]) < 0.03
+        assert 0 <= np.min(numbers) and np.max(numbers) < 1
+    assert np.isfinite(normal(jnp.array([0, 2**32 - 1], jnp.uint32), jnp.float32)).all()
+
+
+def test_derived_keys_are_those_of_independent_streams():
+    draw = jax.jit(jax.vmap(lambda seed, n: jax.random.normal(derived_key(jax.random.PRNGKey(seed), n), (1000,))))
+    seeds, numbers = np.repeat(np.arange(4), 8), np.tile(np.arange(8), 4)
+    correlations = np.corrcoef(draw(seeds, numbers)) - np.eye(32)
+    assert np.max(np.abs(correlations)) < 0.15
 
 
 # The no-U-turn criterion
