@@ -20,7 +20,7 @@ from scipy import stats
 
 import numpyro
 import numpyro.distributions as dist
-from numpyro.infer import HMC, MCMC, NUTS
+from numpyro.infer import HMC, MCMC, NUTS, init_to_sample, init_to_uniform
 from numpyro.infer.mcmc import MCMCKernel
 from numpyro.infer.progress import ProgressBar
 
@@ -147,6 +147,17 @@ def test_all_methods_draw_the_same_chains(num_warmup):
         assert_same(other, results[0], rtol=2e-2, atol=2e-3)
 
 
+def test_the_search_for_a_step_size_is_the_same_for_one_chain_and_for_many():
+    kernel, results = NUTS(model, find_heuristic_step_size=True, step_size=1e-3), []
+    for method in ("sequential", "vectorized"):
+        mcmc = make(kernel, num_warmup=20, num_chains=2, chain_method=method)
+        mcmc.warmup(KEY, Y, collect_warmup=True, extra_fields=("adapt_state.step_size", "num_steps"))
+        results.append(mcmc.get_samples(group_by_chain=True) | mcmc.get_extra_fields(group_by_chain=True))
+    assert np.max(results[0]["num_steps"][:, 0]) < 100
+    for name in results[0]:
+        assert_allclose(results[0][name][:, :6], results[1][name][:, :6], rtol=2e-2, atol=2e-3, err_msg=name)
+
+
 def test_parallel_chains_stand_on_devices_of_their_own(kernel):
     if jax.local_device_count() < 2:
         pytest.skip("needs two devices")
@@ -203,6 +214,23 @@ def test_chains_start_at_init_params(method):
     mcmc.run(KEY, Y, init_params=start)
     assert_allclose(mcmc.get_samples()["mu"], start["mu"], atol=1e-4)
     assert_allclose(mcmc.get_samples()["tau"], np.exp(start["tau"]), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "strategy, expected",
+    [(init_to_uniform(radius=0.5), stats.uniform(-0.5, 1)), (init_to_sample(), stats.norm(0, 3))],
+    ids=["uniform", "sample"],
+)
+def test_each_chain_has_a_start_of_its_own(strategy, expected):
+    still = {"step_size": 1e-6, "adapt_step_size": False, "num_steps": 1, "trajectory_length": None}
+    kernel, starts = HMC(model, init_strategy=strategy, **still), []
+    for method in ("sequential", "vectorized"):
+        mcmc = make(kernel, num_warmup=0, num_samples=1, num_chains=40, chain_method=method)
+        mcmc.run(KEY, Y, extra_fields=("z.mu", "z.tau"))
+        starts.append(mcmc.get_extra_fields())
+    assert_allclose(starts[0]["z.mu"], starts[1]["z.mu"], atol=1e-5)
+    assert stats.kstest(starts[0]["z.mu"], expected.cdf).pvalue > 1e-3
+    assert abs(np.corrcoef(starts[0]["z.mu"], starts[0]["z.tau"])[0, 1]) < 0.5
 
 
 def test_init_params_of_the_wrong_shape_are_refused(kernel):
