@@ -178,7 +178,7 @@ class Sampler:
         own_key = derived_key(chain.run_key, number)
         position = chain.state.z
         if callable(self.starts):
-            draw = partial(self.starts, derived_key(own_key, number), arrays)
+            draw = partial(self.starts, derived_key(chain.run_key, ~number), arrays)
             position = lax.cond(chain.phase == SEARCH, draw, lambda: chain.state.z)
         adapt_state = chain.state.adapt_state._replace(rng_key=own_key)
         return chain._replace(state=chain.state._replace(z=position, adapt_state=adapt_state, rng_key=own_key))

@@ -37,7 +37,8 @@ def derived_key(key: Any, number: jax.Array) -> Any:
     """A random key for each number, at the price of a few integer operations.
 
     The words of the key and of the hashed number are combined bit by bit. The generators behind ``jax.random`` are made
-    so that streams of different keys are independent however little the keys differ.
+    so that streams of different keys are independent however little the keys differ. Derive all keys from one: doing it
+    again with the same number undoes it.
     """
     data = key_data(key)
     lanes = np.arange(1, data.size + 1, dtype=np.uint32) * np.uint32(_GOLDEN)
