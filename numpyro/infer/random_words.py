@@ -36,14 +36,13 @@ def next_words(key: Any, count: int) -> tuple[Any, jax.Array]:
 def derived_key(key: Any, number: jax.Array) -> Any:
     """A random key for each number, at the price of a few integer operations.
 
-    The words of the key and of the hashed number are combined bit by bit. The generators behind ``jax.random`` are made
-    so that streams of different keys are independent however little the keys differ. Derive all keys from one: doing it
-    again with the same number undoes it.
+    The words of the hashed number are added to those of the key. The generators behind ``jax.random`` are made so that
+    streams of different keys are independent however little the keys differ.
     """
     data = key_data(key)
     lanes = np.arange(1, data.size + 1, dtype=np.uint32) * np.uint32(_GOLDEN)
     hashed = _scramble(_scramble(number.astype(jnp.uint32) + 1) + lanes.reshape(data.shape))
-    return _key_of(key, data ^ hashed)
+    return _key_of(key, data + hashed)
 
 
 def key_data(key: Any) -> jax.Array:
