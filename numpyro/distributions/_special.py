@@ -11,7 +11,8 @@ from typing import Any
 import jax
 from jax import lax
 import jax.numpy as jnp
-from jax.scipy.special import betaln, gammainc, gammaln, ndtri
+from jax.scipy.special import gammainc, gammaln, ndtri
+import numpy as np
 
 
 def xlogy(x: Any, y: Any) -> Any:
@@ -32,6 +33,53 @@ def xlog1py(x: Any, y: Any) -> Any:
     """
     x, y = jnp.asarray(x), jnp.asarray(y)
     return x * jnp.log1p(jnp.where((x == 0) & (y == -1), 0, y))
+
+
+def betaln(a: Any, b: Any) -> Any:
+    r"""Logarithm of the beta function, without the cancellation of :math:`\log\Gamma` of large arguments.
+
+    From 8 on, :math:`\log\Gamma(x)` is Stirling's formula plus :math:`\Delta(x)`, whose leading terms cancel here by
+    hand (DiDonato and Morris 1992, *Algorithm 708*). The relative error is a few units of the last place.
+
+    :param a: positive numbers.
+    :param b: positive numbers.
+
+    >>> round(betaln(2.0, 3.0).item(), 4)
+    -2.4849
+    """
+    a, b = _promote(a, b)
+    small, large = jnp.minimum(a, b), jnp.maximum(a, b)
+    is_large = large >= 8
+    large_or_8 = jnp.where(is_large, large, 8.0)
+    # log Gamma(large) - log Gamma(small + large)
+    ratio = (
+        small
+        - small * jnp.log(large_or_8)
+        - (small + large_or_8 - 0.5) * jnp.log1p(small / large_or_8)
+        + _stirling_remainder(large_or_8)
+        - _stirling_remainder(small + large_or_8)
+    )
+    both_large = small >= 8
+    small_or_8 = jnp.where(both_large, small, 8.0)
+    share = small_or_8 / large_or_8
+    stirling = (
+        0.5 * math.log(2 * math.pi)
+        - 0.5 * jnp.log(large_or_8)
+        + (small_or_8 - 0.5) * jnp.log(share / (1 + share))
+        - large_or_8 * jnp.log1p(share)
+        + _stirling_remainder(small_or_8)
+        + _stirling_remainder(large_or_8)
+        - _stirling_remainder(small_or_8 + large_or_8)
+    )
+    plain = gammaln(small) + gammaln(large) - gammaln(small + large)
+    return jnp.where(both_large, stirling, jnp.where(is_large, gammaln(small) + ratio, plain))
+
+
+def _stirling_remainder(x: Any) -> Any:
+    """What Stirling's formula leaves of ``log Gamma(x)``, for x of 8 or more (DLMF 5.11.1; error below 2e-14)."""
+    inverse = 1 / x
+    coefficients = [1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156]
+    return inverse * jnp.polyval(np.array(coefficients[::-1]), inverse * inverse)
 
 
 @jax.custom_jvp

@@ -10,12 +10,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betaln, gammaincc, gammaln, logsumexp
+from jax.scipy.special import gammaincc, gammaln, logsumexp
 import numpy as np
 
 from numpyro._shapes import broadcast_shapes, shape_of
 from numpyro.distributions import constraints
-from numpyro.distributions._special import betainc, xlogy
+from numpyro.distributions._special import betainc, betaln, xlogy
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import assert_one_of, binomial, categorical, clamp_probs
 from numpyro.util import not_jax_tracer

@@ -10,10 +10,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betaln, digamma
+from jax.scipy.special import digamma
 
 from numpyro.distributions import constraints
-from numpyro.distributions._special import betainc, betaincinv, xlog1py, xlogy
+from numpyro.distributions._special import betainc, betaincinv, betaln, xlog1py, xlogy
 from numpyro.distributions.distribution import Distribution
 
 __all__ = ["Beta", "Uniform"]

@@ -99,7 +99,8 @@ class Gamma(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         shape = self.concentration
-        log_prob = xlogy(shape - 1.0, value) - self.rate * value + xlogy(shape, self.rate) - gammaln(shape)
+        safe = jnp.where(jnp.asarray(value) >= 0, value, 1.0)
+        log_prob = xlogy(shape - 1.0, safe) - self.rate * safe + xlogy(shape, self.rate) - gammaln(shape)
         return _where_positive(value, log_prob)
 
     def cdf(self, value: Any) -> Any:

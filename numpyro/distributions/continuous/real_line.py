@@ -11,11 +11,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betaln, digamma, log_ndtr, ndtr, ndtri
+from jax.scipy.special import digamma, log_ndtr, ndtr, ndtri
 
 from numpyro.distributions import constraints
+from numpyro.distributions._special import betainc, betaincinv, betaln
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import betainc, betaincinv
 
 __all__ = ["Cauchy", "Normal", "StudentT"]
 

@@ -284,10 +284,8 @@ class MaskedDistribution(Wrapper):
     pytree_data_fields = ("base_dist", "_mask")
 
     def __init__(self, base_dist: Distribution, mask: Any) -> None:
-        if isinstance(mask, list | tuple):
+        if isinstance(mask, list | tuple | np.bool_):
             mask = np.asarray(mask)
-        if isinstance(mask, np.bool_) or (isinstance(mask, np.ndarray) and mask.ndim == 0):
-            mask = bool(mask)
         if not isinstance(mask, bool) and not can_broadcast(shape_of(mask), base_dist.batch_shape):
             raise ValueError(
                 f"a mask of shape {shape_of(mask)} does not broadcast with batch shape {base_dist.batch_shape} of "
