@@ -15,7 +15,7 @@ EXTRAS = {
     "arviz": ["arviz"],
     "examples": ["matplotlib"],
     "graphviz": ["graphviz"],
-    "test": ["mpmath", "pytest>=8", "pytest-xdist>=3", "scipy>=1.13"],
+    "test": ["arviz", "mpmath", "pytest>=8", "pytest-xdist>=3", "scipy>=1.13"],
     "doc": ["furo", "myst-parser>=4", "sphinx>=8"],
     "dev": ["mypy>=1.15", "pre-commit", "ruff==0.17.6"],
 }

@@ -12,9 +12,9 @@ import jax
 
 
 @contextmanager
-def double_precision() -> Iterator[None]:
+def double_precision(enabled: bool = True) -> Iterator[None]:
     before = jax.config.read("jax_enable_x64")
-    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_enable_x64", enabled)
     try:
         yield
     finally:

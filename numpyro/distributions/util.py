@@ -246,7 +246,7 @@ def validate_sample(log_prob_fn: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(inside, jax.core.Tracer) or bool(np.all(inside)):
             return log_prob
         warnings.warn(
-            "Out-of-support values provided to log prob method. The value argument should be within the support.",
+            f"{type(self).__name__}: some values lie outside the support, {self.support}; their log density is -inf.",
             stacklevel=_user_stacklevel(),
         )
         return namespace(inside, log_prob).where(inside, log_prob, -np.inf)

@@ -95,9 +95,8 @@ class MCMC:
             raise ValueError(f"progress_rate must be a positive integer, but it is {progress_rate!r}.")
         if not callable(chain_method) and chain_method not in ("parallel", "sequential", "vectorized"):
             raise ValueError(
-                'Only supporting the following methods to draw chains: "sequential", "parallel", or "vectorized", and '
-                "functions such as jax.vmap; "
-                f"chain_method is {chain_method!r}."
+                'chain_method must be "sequential", "parallel", "vectorized", or a function such as jax.vmap, but it is '
+                f"{chain_method!r}."
             )
         if sampler.is_ensemble_kernel and chain_method != "vectorized":
             raise ValueError(
@@ -107,11 +106,9 @@ class MCMC:
         devices = jax.local_device_count() if num_chains > 1 else 1
         if chain_method == "parallel" and num_chains > devices:
             warnings.warn(
-                f"There are not enough devices to run parallel chains: expected {num_chains} but got {devices}. Chains "
-                "will be drawn sequentially. If you are running MCMC "
-                f"on a CPU, consider using `numpyro.set_host_device_count({num_chains})` at the beginning of your "
-                'program, or chain_method="vectorized". You can double-check how many '
-                "devices are available in your system using `jax.local_device_count()`.",
+                f"{num_chains} chains are to run in parallel, but JAX has {devices} device(s): the chains run one after "
+                f"the other. On a CPU, call numpyro.set_host_device_count({num_chains}) before anything else, or write "
+                'chain_method="vectorized".',
                 stacklevel=find_stack_level(),
             )
             chain_method = "sequential"
@@ -261,8 +258,8 @@ class MCMC:
         for leaf in jax.tree.leaves(init_params):
             if np.ndim(leaf) == 0 or np.shape(leaf)[0] != self.num_chains:
                 raise ValueError(
-                    f"`init_params` must have the same leading dimension as `num_chains`: there are {self.num_chains} "
-                    f"chains, but one of its arrays has shape {np.shape(leaf)}. Stack one start for each chain."
+                    f"`init_params` needs a leading axis over the {self.num_chains} chains, one start for each, but one "
+                    f"of its arrays has shape {np.shape(leaf)}."
                 )
 
     # Results

@@ -18,6 +18,7 @@ import jax
 from jax.flatten_util import ravel_pytree
 import jax.numpy as jnp
 import numpy as np
+from precision import double_precision
 import pytest
 import scipy.integrate
 import scipy.special
@@ -82,7 +83,7 @@ def test_scalar_distribution_against_scipy(name, precision):
             "entropy": available(lambda: d.entropy()),
         }
 
-    with jax.enable_x64(precision == "double"):
+    with double_precision(precision == "double"):
         found = jax.jit(numbers)(point_in(example, precision), values, PROBABILITIES)
     log_density = reference.logpmf if name in DISCRETE else reference.logpdf
     values = values.astype(np.float64)
@@ -112,7 +113,7 @@ def test_vector_distribution_against_scipy(name, precision):
         statistics = {key: available(lambda key=key: getattr(d, key)) for key in ("mean", "variance")}
         return values, d.log_prob(values), statistics | {"entropy": available(lambda: d.entropy())}
 
-    with jax.enable_x64(precision == "double"):
+    with double_precision(precision == "double"):
         values, log_prob, found = jax.jit(numbers)(point_in(example, precision), jax.random.key(0))
     values = np.asarray(values, np.float64)
     if example.cls is dist.Dirichlet:
@@ -142,12 +143,12 @@ def test_the_density_is_highest_at_the_mode(name):
         return d.log_prob(d.mode), d.log_prob(values), d.support(d.mode)
 
     values = typical_values(name) if name in SCALARS else None
-    with jax.enable_x64(True):
+    with double_precision():
         found = jax.jit(compare)(example.double_point, values)
     if found is not None:
-        at_mode, elsewhere, _ = found
+        at_mode, elsewhere, _ = map(np.asarray, found)
         assert np.isfinite(at_mode)
-        assert np.all(np.asarray(elsewhere) <= at_mode + 1e-9)
+        assert np.all(elsewhere <= at_mode + 1e-9)
 
 
 @pytest.mark.parametrize("name", WITH_REFERENCE)
@@ -156,7 +157,7 @@ def test_gradients_of_the_log_density_against_finite_differences(name):
     moving = {key: example.double_point[key] for key in example.differentiable}
     still = {key: value for key, value in example.point.items() if key not in moving}
     step = 1e-6
-    with jax.enable_x64(True):
+    with double_precision():
 
         @jax.jit
         def total(moving, values):
@@ -236,7 +237,7 @@ def test_draws_are_differentiable_in_the_parameters(name):
     """
     example, step = BY_NAME[name], 1e-5
     point = example.double_point
-    with jax.enable_x64(True):
+    with double_precision():
 
         @jax.jit
         def run(parameters, key):
@@ -429,7 +430,7 @@ def test_lkj_density_of_two_by_two_integrates_to_one(concentration):
     r = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 4001)[1:-1])
     factors = np.zeros((len(r), 2, 2))
     factors[:, 0, 0], factors[:, 1, 0], factors[:, 1, 1] = 1.0, r, np.sqrt(1 - r**2)
-    with jax.enable_x64(True):
+    with double_precision():
         density = np.exp(jax.jit(dist.LKJCholesky(2, concentration).log_prob)(factors))
     # (r + 1) / 2 has a Beta(eta, eta) distribution.
     np.testing.assert_allclose(density, scipy.stats.beta.pdf((1 + r) / 2, concentration, concentration) / 2, rtol=1e-8)
@@ -450,7 +451,7 @@ def test_lkj_density_of_three_by_three_integrates_to_the_known_marginal(concentr
     factors[..., 1, 0], factors[..., 1, 1] = a, np.sqrt(1 - a**2)
     factors[..., 2, 0], factors[..., 2, 1] = rho * np.cos(phi), rho * np.sin(phi)
     factors[..., 2, 2] = np.cos(t)[grid[1]]
-    with jax.enable_x64(True):
+    with double_precision():
         density = np.exp(jax.jit(dist.LKJCholesky(3, concentration).log_prob)(factors))
     measure = rho * np.cos(t)[grid[1]] * (np.pi / 4 * weights)[grid[1]] * (np.pi * weights)[grid[2]]
     marginal = (density * measure).sum((1, 2))
@@ -523,7 +524,7 @@ def test_multivariate_normal_is_the_same_in_three_parameterisations(loc_batch, m
             found[name] = {"log_prob": d.log_prob(values), "sample": d.sample(jax.random.key(0), (2,)), **statistics}
         return found
 
-    with jax.enable_x64(True):
+    with double_precision():
         found = jax.jit(numbers)(given, loc, values)
     full_loc, full_covariance = np.broadcast_to(loc, (*batch, 3)), np.broadcast_to(covariance, (*batch, 3, 3))
     expected = np.empty((2, *batch))
@@ -730,7 +731,7 @@ def test_validation_is_off_by_default_and_switched_globally():
 
 def test_values_outside_the_support_give_a_warning_with_validation():
     d = dist.Exponential(1.0, validate_args=True)
-    with pytest.warns(UserWarning, match="Out-of-support values provided to log prob method of Exponential"):
+    with pytest.warns(UserWarning, match="Exponential.log_prob: some values lie outside the support"):
         log_prob = d.log_prob(np.array([-1.0, 1.0]))
     np.testing.assert_allclose(log_prob, [-np.inf, -1.0], rtol=1e-6)
     with warnings.catch_warnings():

@@ -182,7 +182,7 @@ class Checked:
 
 
 def test_validate_sample_warns_at_the_users_line_and_masks():
-    with pytest.warns(UserWarning, match="Out-of-support values") as record:
+    with pytest.warns(UserWarning, match="some values lie outside the support") as record:
         log_prob = Checked(True).log_prob(np.array([1.0, -1.0]))
     assert record[0].filename == __file__
     assert log_prob.tolist() == [-1.0, -math.inf]

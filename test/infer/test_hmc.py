@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.testing import assert_allclose
+from precision import double_precision
 import pytest
 from scipy import stats
 
@@ -90,7 +91,7 @@ def test_the_energy_error_shrinks_with_the_square_of_the_step(mass):
         state = jax.lax.fori_loop(0, count, lambda _, s: update(step_size, mass, s), state)
         return state.potential_energy + euclidean_kinetic_energy(mass, state.r) - before
 
-    with jax.enable_x64(True):
+    with double_precision():
         inputs = jax.tree.map(lambda x: np.asarray(x, np.float64), (START, MOMENTUM, mass))
         errors = [float(energy_error(*inputs, 0.1 / 2**k, 10 * 2**k)) for k in range(3)]
     assert_allclose(np.array(errors[:-1]) / errors[1:], 4, rtol=0.1)

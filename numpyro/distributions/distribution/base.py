@@ -691,8 +691,8 @@ def _checked(log_prob: Callable[..., Any]) -> Callable[..., Any]:
         holds = self.support(value)
         if not_jax_tracer(holds) and not np.all(np.asarray(holds)):
             warnings.warn(
-                f"Out-of-support values provided to log prob method of {type(self).__name__}: the log density there is "
-                f"-inf. The support is {self.support}.",
+                f"{type(self).__name__}.log_prob: some values lie outside the support, {self.support}; their log "
+                "density is -inf.",
                 stacklevel=find_stack_level(),
             )
         inside = jnp.reshape(holds, jnp.shape(holds) + (1,) * self.event_dim)
