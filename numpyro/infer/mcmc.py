@@ -95,8 +95,8 @@ class MCMC:
             raise ValueError(f"progress_rate must be a positive integer, but it is {progress_rate!r}.")
         if not callable(chain_method) and chain_method not in ("parallel", "sequential", "vectorized"):
             raise ValueError(
-                'chain_method must be "sequential", "parallel", "vectorized", or a function such as jax.vmap, but it is '
-                f"{chain_method!r}."
+                'chain_method must be "sequential", "parallel", "vectorized" or a function such as jax.vmap, but '
+                f"chain_method is {chain_method!r}."
             )
         if sampler.is_ensemble_kernel and chain_method != "vectorized":
             raise ValueError(
@@ -106,8 +106,8 @@ class MCMC:
         devices = jax.local_device_count() if num_chains > 1 else 1
         if chain_method == "parallel" and num_chains > devices:
             warnings.warn(
-                f"{num_chains} chains are to run in parallel, but JAX has {devices} device(s): the chains run one after "
-                f"the other. On a CPU, call numpyro.set_host_device_count({num_chains}) before anything else, or write "
+                f"{num_chains} chains are to run in parallel, but JAX has {devices} device(s): they run one after the "
+                f"other. On a CPU, call numpyro.set_host_device_count({num_chains}) before anything else, or write "
                 'chain_method="vectorized".',
                 stacklevel=find_stack_level(),
             )
@@ -258,8 +258,8 @@ class MCMC:
         for leaf in jax.tree.leaves(init_params):
             if np.ndim(leaf) == 0 or np.shape(leaf)[0] != self.num_chains:
                 raise ValueError(
-                    f"`init_params` needs a leading axis over the {self.num_chains} chains, one start for each, but one "
-                    f"of its arrays has shape {np.shape(leaf)}."
+                    f"`init_params` needs a leading axis over the {self.num_chains} chains, one start for each, but "
+                    f"one of its arrays has shape {np.shape(leaf)}."
                 )
 
     # Results

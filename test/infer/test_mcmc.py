@@ -239,7 +239,7 @@ def test_init_params_of_the_wrong_shape_are_refused(kernel):
         make(kernel).run(KEY, Y, init_params={"mu": np.zeros(2), "tau": np.zeros(())})
     with pytest.raises(ValueError, match="must look like the unconstrained parameters"):
         make(kernel).run(KEY, Y, init_params={"mu": np.zeros(())})
-    with pytest.raises(ValueError, match="there are 2 chains"):
+    with pytest.raises(ValueError, match="leading axis over the 2 chains"):
         make(kernel, num_chains=2, chain_method="vectorized").run(
             KEY, Y, init_params={"mu": np.zeros(3), "tau": np.zeros(3)}
         )
