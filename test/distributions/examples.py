@@ -227,6 +227,30 @@ def _var(rv: Any) -> Any:
 LOC = real(0.3)
 SCALE = positive(1.4)
 LOC_SCALE = {"loc": LOC, "scale": SCALE}
+
+
+class _Kumaraswamy(scipy.stats.rv_continuous):
+    """From the density; all else by SciPy's numerical integration."""
+
+    def _pdf(self, x, concentration1, concentration0):
+        a, b = concentration1, concentration0
+        return a * b * x ** (a - 1) * (1 - x**a) ** (b - 1)
+
+
+class _RelaxedBernoulli(scipy.stats.rv_continuous):
+    """Maddison et al. (2017), eq. 22; moments by SciPy's numerical integration."""
+
+    def _pdf(self, x, temperature, logits):
+        odds, t = np.exp(logits), temperature
+        return t * odds * x ** (-t - 1) * (1 - x) ** (-t - 1) / (odds * x**-t + (1 - x) ** -t) ** 2
+
+    def _cdf(self, x, temperature, logits):
+        return expit(temperature * (np.log(x) - np.log1p(-x)) - logits)
+
+    def _argcheck(self, temperature, logits):
+        return temperature > 0
+
+
 LOCS = real([0.3, -0.6, 1.1])
 SCALES = positive([1.4, 0.7, 1.0])
 VECTOR = real([0.3, -0.6])
@@ -237,6 +261,22 @@ EXAMPLES = [
     Example(dist.Normal, LOC_SCALE, scipy.stats.norm),
     Example(dist.Cauchy, LOC_SCALE, scipy.stats.cauchy),
     Example(dist.StudentT, {"df": positive(4.5), **LOC_SCALE}, scipy.stats.t),
+    Example(dist.Laplace, LOC_SCALE, scipy.stats.laplace),
+    Example(dist.Logistic, LOC_SCALE, scipy.stats.logistic),
+    Example(dist.Gumbel, LOC_SCALE, scipy.stats.gumbel_r),
+    Example(dist.SoftLaplace, LOC_SCALE, lambda loc, scale: scipy.stats.hypsecant(loc, scale)),
+    Example(
+        dist.AsymmetricLaplace,
+        {**LOC_SCALE, "asymmetry": positive(1.6)},
+        lambda loc, scale, asymmetry: scipy.stats.laplace_asymmetric(asymmetry, loc, scale),
+    ),
+    Example(
+        dist.AsymmetricLaplaceQuantile,
+        {**LOC_SCALE, "quantile": unit(0.3)},
+        lambda loc, scale, quantile: scipy.stats.laplace_asymmetric(
+            (quantile / (1 - quantile)) ** 0.5, loc, scale / (quantile * (1 - quantile)) ** 0.5
+        ),
+    ),
     # On the positive half-line
     Example(dist.Exponential, {"rate": positive(1.7)}, lambda rate: scipy.stats.expon(scale=1 / rate)),
     Example(
@@ -253,6 +293,27 @@ EXAMPLES = [
     Example(dist.LogNormal, {"loc": LOC, "scale": positive(0.6)}, _lognorm),
     Example(dist.HalfNormal, {"scale": SCALE}, lambda scale: scipy.stats.halfnorm(scale=scale)),
     Example(dist.HalfCauchy, {"scale": SCALE}, lambda scale: scipy.stats.halfcauchy(scale=scale)),
+    Example(
+        dist.Weibull,
+        {"scale": SCALE, "concentration": positive(2.2)},
+        lambda scale, concentration: scipy.stats.weibull_min(concentration, scale=scale),
+    ),
+    Example(
+        dist.Pareto,
+        {"scale": shrinking(0.7), "alpha": positive(3.4)},
+        lambda scale, alpha: scipy.stats.pareto(alpha, scale=scale),
+    ),
+    Example(dist.Levy, {"loc": growing(-0.3), "scale": SCALE}, scipy.stats.levy),
+    Example(
+        dist.Gompertz,
+        {"concentration": positive(0.6), "rate": positive(1.3)},
+        lambda concentration, rate: scipy.stats.gompertz(concentration, scale=1 / rate),
+    ),
+    Example(
+        dist.Dagum,
+        {"concentration": positive(1.6), "sharpness": positive(4.2), "scale": SCALE},
+        lambda concentration, sharpness, scale: scipy.stats.burr(sharpness, concentration, scale=scale),
+    ),
     # On an interval
     Example(
         dist.Uniform,
@@ -263,6 +324,24 @@ EXAMPLES = [
         dist.Beta,
         {"concentration1": positive(2.5), "concentration0": positive(1.8)},
         lambda concentration1, concentration0: scipy.stats.beta(concentration1, concentration0),
+    ),
+    Example(
+        dist.BetaProportion,
+        {"mean": unit(0.4), "concentration": positive(5.0)},
+        lambda mean, concentration: scipy.stats.beta(mean * concentration, (1 - mean) * concentration),
+    ),
+    Example(
+        dist.Kumaraswamy, {"concentration1": positive(2.5), "concentration0": positive(1.8)}, _Kumaraswamy(a=0.0, b=1.0)
+    ),
+    Example(
+        dist.LogUniform,
+        {"low": shrinking(0.3), "high": fixed(2.5)},
+        lambda low, high: scipy.stats.loguniform(low, high),
+    ),
+    Example(
+        dist.RelaxedBernoulliLogits,
+        {"temperature": positive(1.4), "logits": real(0.6)},
+        _RelaxedBernoulli(a=0.0, b=1.0),
     ),
     # Elementary
     Example(

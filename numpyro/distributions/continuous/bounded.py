@@ -14,9 +14,21 @@ from jax.scipy.special import digamma
 
 from numpyro.distributions import constraints
 from numpyro.distributions._special import betainc, betaincinv, betaln, xlog1py, xlogy
+from numpyro.distributions.continuous.real_line import Logistic
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.distribution.transformed import _TransformedFamily
+from numpyro.distributions.transforms import SigmoidTransform
+from numpyro.distributions.util import assert_one_of, clamp_probs
 
-__all__ = ["Beta", "Uniform"]
+__all__ = [
+    "Beta",
+    "BetaProportion",
+    "Kumaraswamy",
+    "LogUniform",
+    "RelaxedBernoulli",
+    "RelaxedBernoulliLogits",
+    "Uniform",
+]
 
 
 class Uniform(Distribution):
@@ -129,3 +141,222 @@ class Beta(Distribution):
         a, b = jnp.asarray(self.concentration1), jnp.asarray(self.concentration0)
         weights = (a - 1) * digamma(a) + (b - 1) * digamma(b)
         return betaln(a, b) - weights + (a + b - 2) * digamma(a + b)
+
+
+class BetaProportion(Beta):
+    r"""Beta distribution, given by its mean and a concentration.
+
+    It is :math:`\mathrm{Beta}(\mu\kappa, (1 - \mu)\kappa)`.
+
+    :param mean: mean :math:`\mu`, in (0, 1).
+    :param concentration: :math:`\kappa > 0`, as it were the number of observations.
+
+    >>> import numpyro.distributions as dist
+    >>> round(float(dist.BetaProportion(0.25, 4.0).variance), 4)
+    0.0375
+    """
+
+    arg_constraints = {"mean": constraints.open_interval(0.0, 1.0), "concentration": constraints.positive}
+    reparametrized_params = ["mean", "concentration"]
+
+    def __init__(self, mean: Any, concentration: Any, *, validate_args: bool | None = None) -> None:
+        self._declare(mean=mean, concentration=concentration, validate_args=validate_args)
+
+    @property
+    def mean(self) -> Any:
+        return self.__dict__["mean"]
+
+    @mean.setter
+    def mean(self, value: Any) -> None:
+        self.__dict__["mean"] = value
+
+    @property
+    def concentration1(self) -> Any:
+        """Exponent of x plus one."""
+        return self.mean * self.concentration
+
+    @property
+    def concentration0(self) -> Any:
+        """Exponent of 1 - x plus one."""
+        return (1 - self.mean) * self.concentration
+
+
+class Kumaraswamy(Distribution):
+    r"""Kumaraswamy distribution: like a Beta distribution, with closed forms.
+
+    .. math:: p(x) = ab\,x^{a - 1} (1 - x^a)^{b - 1}, \quad 0 \le x \le 1
+
+    :param concentration1: :math:`a > 0`.
+    :param concentration0: :math:`b > 0`.
+
+    >>> import numpyro.distributions as dist
+    >>> round(float(dist.Kumaraswamy(1.0, 3.0).mean), 4)
+    0.25
+    """
+
+    arg_constraints = {"concentration1": constraints.positive, "concentration0": constraints.positive}
+    support = constraints.unit_interval
+    reparametrized_params = ["concentration1", "concentration0"]
+    #: Number of terms in the series of the divergence from a Beta distribution.
+    KL_KUMARASWAMY_BETA_TAYLOR_ORDER = 10
+
+    def __init__(self, concentration1: Any, concentration0: Any, *, validate_args: bool | None = None) -> None:
+        self._declare(concentration1=concentration1, concentration0=concentration0, validate_args=validate_args)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        draws = jax.random.exponential(key, self.shape(sample_shape))
+        return self._upper_quantile(-draws)
+
+    def _upper_quantile(self, log_tail: Any) -> Any:
+        """The value beyond which the probability is ``exp(log_tail)``."""
+        return (-jnp.expm1(log_tail / self.concentration0)) ** (1 / jnp.asarray(self.concentration1))
+
+    def log_prob(self, value: Any) -> Any:
+        a, b, value = self.concentration1, self.concentration0, jnp.asarray(value)
+        inside = (value >= 0) & (value <= 1)
+        safe = jnp.where(inside, value, 0.5)
+        log_prob = jnp.log(a) + jnp.log(b) + xlogy(a - 1.0, safe) + xlog1py(b - 1.0, -self._power(safe))
+        return jnp.where(inside, log_prob, -jnp.inf)
+
+    def _power(self, value: Any) -> Any:
+        return jnp.where(value > 0, jnp.where(value > 0, value, 1.0) ** self.concentration1, 0.0)
+
+    def cdf(self, value: Any) -> Any:
+        power = self._power(jnp.clip(value, 0.0, 1.0))
+        return jnp.where(power < 1, -jnp.expm1(self.concentration0 * jnp.log1p(-jnp.where(power < 1, power, 0.0))), 1.0)
+
+    def icdf(self, q: Any) -> Any:
+        return self._upper_quantile(jnp.log1p(-jnp.asarray(q)))
+
+    def _raw_moment(self, order: int) -> Any:
+        b = jnp.asarray(self.concentration0)
+        return b * jnp.exp(betaln(1 + order / jnp.asarray(self.concentration1), b))
+
+    @property
+    def mean(self) -> Any:
+        return self._raw_moment(1)
+
+    @property
+    def variance(self) -> Any:
+        return self._raw_moment(2) - self._raw_moment(1) ** 2
+
+    @property
+    def mode(self) -> Any:
+        """Mode; NaN where the density has none or no single one."""
+        a, b = jnp.asarray(self.concentration1), jnp.asarray(self.concentration0)
+        unique = (a >= 1) & (b >= 1) & (a * b > 1)
+        return jnp.where(
+            unique, (jnp.where(unique, a - 1, 1.0) / jnp.where(unique, a * b - 1, 1.0)) ** (1 / a), jnp.nan
+        )
+
+    def entropy(self) -> Any:
+        a, b = jnp.asarray(self.concentration1), jnp.asarray(self.concentration0)
+        return 1 - 1 / b + (1 - 1 / a) * (digamma(b + 1) + jnp.euler_gamma) - jnp.log(a) - jnp.log(b)
+
+
+class LogUniform(Distribution):
+    r"""Log-uniform (reciprocal) distribution: that of :math:`e^y` where y is uniform.
+
+    .. math:: p(x) = \frac{1}{x \log(b / a)}, \quad a \le x \le b
+
+    :param low: lower end :math:`a > 0`.
+    :param high: upper end :math:`b > a`.
+
+    >>> import numpyro.distributions as dist
+    >>> round(float(dist.LogUniform(1.0, 100.0).cdf(10.0)), 4)
+    0.5
+    """
+
+    arg_constraints = {"low": constraints.positive, "high": constraints.positive}
+    reparametrized_params = ["low", "high"]
+
+    def __init__(self, low: Any, high: Any, *, validate_args: bool | None = None) -> None:
+        self._declare(low=low, high=high, validate_args=validate_args)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> Any:
+        return constraints.interval(self.low, self.high)
+
+    def _argument_constraint(self, name: str) -> Any:
+        return constraints.positive if name == "low" else constraints.greater_than(self.low)
+
+    @property
+    def _log_ratio(self) -> Any:
+        return jnp.log(self.high) - jnp.log(self.low)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        return self.icdf(jax.random.uniform(key, self.shape(sample_shape)))
+
+    def log_prob(self, value: Any) -> Any:
+        value = jnp.asarray(value)
+        inside = (value >= self.low) & (value <= self.high)
+        return jnp.where(inside, -jnp.log(jnp.where(inside, value, 1.0)) - jnp.log(self._log_ratio), -jnp.inf)
+
+    def cdf(self, value: Any) -> Any:
+        return (jnp.log(jnp.clip(value, self.low, self.high)) - jnp.log(self.low)) / self._log_ratio
+
+    def icdf(self, q: Any) -> Any:
+        return jnp.clip(self.low * jnp.exp(q * self._log_ratio), self.low, self.high)
+
+    @property
+    def mean(self) -> Any:
+        return (self.high - self.low) / self._log_ratio
+
+    @property
+    def variance(self) -> Any:
+        return 0.5 * (self.high**2 - self.low**2) / self._log_ratio - ((self.high - self.low) / self._log_ratio) ** 2
+
+    @property
+    def mode(self) -> Any:
+        return self.low
+
+    def entropy(self) -> Any:
+        return 0.5 * (jnp.log(self.high) + jnp.log(self.low)) + jnp.log(self._log_ratio)
+
+
+class RelaxedBernoulliLogits(_TransformedFamily):
+    r"""Continuous relaxation of a Bernoulli distribution: that of :math:`1 / (1 + e^{-y})` where y is logistic with
+    location :math:`\ell / \tau` and scale :math:`1 / \tau`.
+
+    :param temperature: :math:`\tau > 0`; towards 0 the values go to 0 and 1.
+    :param logits: log odds :math:`\ell` of 1, real.
+
+    Maddison, Mnih, Teh: *The Concrete Distribution*. ICLR 2017, appendix B.
+
+    >>> import numpyro.distributions as dist
+    >>> round(float(dist.RelaxedBernoulliLogits(2.0, 0.0).cdf(0.5)), 4)
+    0.5
+    """
+
+    arg_constraints = {"temperature": constraints.positive, "logits": constraints.real}
+    support = constraints.unit_interval
+    reparametrized_params = ["temperature", "logits"]
+
+    def __init__(self, temperature: Any, logits: Any, *, validate_args: bool | None = None) -> None:
+        self._declare(temperature=temperature, logits=logits, validate_args=validate_args)
+
+    @property
+    def base_dist(self) -> Distribution:
+        return Logistic(self.logits / self.temperature, 1 / self.temperature)
+
+    @property
+    def transforms(self) -> Any:
+        return [SigmoidTransform()]
+
+
+def RelaxedBernoulli(
+    temperature: Any, probs: Any = None, logits: Any = None, *, validate_args: bool | None = None
+) -> Distribution:
+    """Continuous relaxation of a Bernoulli distribution, given by either ``probs`` or ``logits``.
+
+    :return: a :class:`RelaxedBernoulliLogits`.
+
+    >>> import numpyro.distributions as dist
+    >>> float(dist.RelaxedBernoulli(1.0, probs=0.5).logits)
+    0.0
+    """
+    assert_one_of(probs=probs, logits=logits)
+    if probs is not None:
+        probs = clamp_probs(probs)
+        logits = jnp.log(probs) - jnp.log1p(-probs)
+    return RelaxedBernoulliLogits(temperature, logits, validate_args=validate_args)

@@ -11,15 +11,29 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import digamma, erf, gammainc, gammaincc, gammaln, log_ndtr, ndtri
+from jax.scipy.special import digamma, erf, erfc, exp1, gammainc, gammaincc, gammaln, log_ndtr, ndtri
 
 from numpyro.distributions import constraints
 from numpyro.distributions._special import gammaincinv, xlogy
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI, Normal
-from numpyro.distributions.distribution import Distribution, TransformedDistribution
+from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.distribution.transformed import _TransformedFamily
 from numpyro.distributions.transforms import ExpTransform, PowerTransform
 
-__all__ = ["Chi2", "Exponential", "Gamma", "HalfCauchy", "HalfNormal", "InverseGamma", "LogNormal"]
+__all__ = [
+    "Chi2",
+    "Dagum",
+    "Exponential",
+    "Gamma",
+    "Gompertz",
+    "HalfCauchy",
+    "HalfNormal",
+    "InverseGamma",
+    "Levy",
+    "LogNormal",
+    "Pareto",
+    "Weibull",
+]
 
 
 def _where_positive(value: Any, log_prob: Any) -> Any:
@@ -148,7 +162,7 @@ class Chi2(Gamma):
         return 0.5 * self.df
 
 
-class InverseGamma(TransformedDistribution):
+class InverseGamma(_TransformedFamily):
     r"""Inverse gamma distribution: that of :math:`1/y` where y has a Gamma distribution.
 
     .. math:: p(x) = \frac{\beta^\alpha}{\Gamma(\alpha)} x^{-\alpha - 1} e^{-\beta / x}, \quad x > 0
@@ -209,7 +223,7 @@ class InverseGamma(TransformedDistribution):
         return shape + jnp.log(self.rate) + gammaln(shape) - (1 + shape) * digamma(shape)
 
 
-class LogNormal(TransformedDistribution):
+class LogNormal(_TransformedFamily):
     r"""Log-normal distribution: that of :math:`e^y` where y is normal.
 
     .. math:: p(x) = \frac{1}{x\sigma\sqrt{2\pi}} \exp\left(-\frac{(\log x - \mu)^2}{2\sigma^2}\right), \quad x > 0
@@ -361,3 +375,318 @@ class HalfCauchy(Distribution):
 
     def entropy(self) -> Any:
         return math.log(2 * math.pi) + jnp.log(self.scale)
+
+
+class Weibull(Distribution):
+    r"""Weibull distribution.
+
+    .. math:: p(x) = \frac{k}{\lambda} \left(\frac{x}{\lambda}\right)^{k - 1} e^{-(x / \lambda)^k}, \quad x > 0
+
+    :param scale: :math:`\lambda > 0`.
+    :param concentration: shape :math:`k > 0`.
+
+    >>> import numpyro.distributions as dist
+    >>> round(float(dist.Weibull(2.0, 1.0).mean), 4)
+    2.0
+    """
+
+    arg_constraints = {"scale": constraints.positive, "concentration": constraints.positive}
+    support = constraints.positive
+    reparametrized_params = ["scale", "concentration"]
+
+    def __init__(self, scale: Any, concentration: Any, *, validate_args: bool | None = None) -> None:
+        self._declare(scale=scale, concentration=concentration, validate_args=validate_args)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        return self.scale * jax.random.exponential(key, self.shape(sample_shape)) ** (
+            1 / jnp.asarray(self.concentration)
+        )
+
+    def log_prob(self, value: Any) -> Any:
+        k, inside = self.concentration, jnp.asarray(value) >= 0
+        z = jnp.where(inside, value, 1.0) / self.scale
+        log_prob = jnp.log(k) - jnp.log(self.scale) + xlogy(k - 1.0, z) - jnp.where(z > 0, z, 1.0) ** k * (z > 0)
+        return jnp.where(inside, log_prob, -jnp.inf)
+
+    def cdf(self, value: Any) -> Any:
+        z = jnp.asarray(value) / self.scale
+        return jnp.where(z > 0, -jnp.expm1(-(jnp.where(z > 0, z, 1.0) ** self.concentration)), 0.0)
+
+    def icdf(self, q: Any) -> Any:
+        return self.scale * (-jnp.log1p(-jnp.asarray(q))) ** (1 / jnp.asarray(self.concentration))
+
+    @property
+    def mean(self) -> Any:
+        return self.scale * jnp.exp(gammaln(1 + 1 / jnp.asarray(self.concentration)))
+
+    @property
+    def variance(self) -> Any:
+        inverse = 1 / jnp.asarray(self.concentration)
+        return self.scale**2 * (jnp.exp(gammaln(1 + 2 * inverse)) - jnp.exp(2 * gammaln(1 + inverse)))
+
+    @property
+    def mode(self) -> Any:
+        k = jnp.asarray(self.concentration)
+        inner = jnp.where(k > 1, (k - 1) / k, 1.0) ** (1 / k)
+        return self.scale * jnp.where(k > 1, inner, 0.0)
+
+    def entropy(self) -> Any:
+        k = jnp.asarray(self.concentration)
+        return jnp.euler_gamma * (1 - 1 / k) + jnp.log(self.scale / k) + 1
+
+
+class Pareto(Distribution):
+    r"""Pareto distribution.
+
+    .. math:: p(x) = \frac{\alpha m^\alpha}{x^{\alpha + 1}}, \quad x \ge m
+
+    :param scale: least value :math:`m > 0`.
+    :param alpha: tail index :math:`\alpha > 0`.
+
+    >>> import numpyro.distributions as dist
+    >>> float(dist.Pareto(1.0, 3.0).mean)
+    1.5
+    """
+
+    arg_constraints = {"scale": constraints.positive, "alpha": constraints.positive}
+    reparametrized_params = ["scale", "alpha"]
+
+    def __init__(self, scale: Any, alpha: Any, *, validate_args: bool | None = None) -> None:
+        self._declare(scale=scale, alpha=alpha, validate_args=validate_args)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> Any:
+        return constraints.greater_than_eq(self.scale)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        return self.scale * jnp.exp(jax.random.exponential(key, self.shape(sample_shape)) / self.alpha)
+
+    def log_prob(self, value: Any) -> Any:
+        inside = jnp.asarray(value) >= self.scale
+        log_ratio = jnp.log(jnp.where(inside, value, self.scale)) - jnp.log(self.scale)
+        log_prob = jnp.log(self.alpha) - jnp.log(self.scale) - (self.alpha + 1.0) * log_ratio
+        return jnp.where(inside, log_prob, -jnp.inf)
+
+    def cdf(self, value: Any) -> Any:
+        ratio = jnp.maximum(jnp.asarray(value) / self.scale, 1.0)
+        return -jnp.expm1(-self.alpha * jnp.log(ratio))
+
+    def icdf(self, q: Any) -> Any:
+        return self.scale * jnp.exp(-jnp.log1p(-jnp.asarray(q)) / self.alpha)
+
+    @property
+    def mean(self) -> Any:
+        alpha = jnp.asarray(self.alpha)
+        return jnp.where(alpha > 1, self.scale * alpha / (jnp.where(alpha > 1, alpha, 2.0) - 1), jnp.inf)
+
+    @property
+    def variance(self) -> Any:
+        alpha = jnp.asarray(self.alpha)
+        safe = jnp.where(alpha > 2, alpha, 3.0)
+        return jnp.where(alpha > 2, self.scale**2 * safe / ((safe - 1) ** 2 * (safe - 2)), jnp.inf)
+
+    @property
+    def mode(self) -> Any:
+        return self.scale
+
+    def entropy(self) -> Any:
+        alpha = jnp.asarray(self.alpha)
+        return jnp.log(self.scale / alpha) + 1 / alpha + 1
+
+
+class Levy(Distribution):
+    r"""Lévy distribution. It has no mean.
+
+    .. math:: p(x) = \sqrt{\frac{c}{2\pi}}\,\frac{e^{-c / (2(x - \mu))}}{(x - \mu)^{3/2}}, \quad x > \mu
+
+    :param loc: lower end :math:`\mu`, real.
+    :param scale: :math:`c > 0`.
+
+    >>> import numpyro.distributions as dist
+    >>> round(float(dist.Levy(0.0, 1.0).cdf(1.0)), 4)
+    0.3173
+    """
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    reparametrized_params = ["loc", "scale"]
+
+    def __init__(self, loc: Any, scale: Any, *, validate_args: bool | None = None) -> None:
+        self._declare(loc=loc, scale=scale, validate_args=validate_args)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> Any:
+        return constraints.greater_than(self.loc)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        return self.loc + self.scale / jax.random.normal(key, self.shape(sample_shape)) ** 2
+
+    def log_prob(self, value: Any) -> Any:
+        inside = jnp.asarray(value) > self.loc
+        excess = jnp.where(inside, value - self.loc, 1.0)
+        log_prob = 0.5 * jnp.log(self.scale) - HALF_LOG_2PI - 0.5 * self.scale / excess - 1.5 * jnp.log(excess)
+        return jnp.where(inside, log_prob, -jnp.inf)
+
+    def cdf(self, value: Any) -> Any:
+        inside = jnp.asarray(value) > self.loc
+        excess = jnp.where(inside, value - self.loc, 1.0)
+        return jnp.where(inside, erfc(jnp.sqrt(0.5 * self.scale / excess)), 0.0)
+
+    def icdf(self, q: Any) -> Any:
+        return self.loc + self.scale / ndtri(0.5 * jnp.asarray(q)) ** 2
+
+    @property
+    def mean(self) -> Any:
+        return jnp.inf
+
+    @property
+    def variance(self) -> Any:
+        return jnp.inf
+
+    @property
+    def mode(self) -> Any:
+        return self.loc + self.scale / 3.0
+
+    def entropy(self) -> Any:
+        return 0.5 + 1.5 * jnp.euler_gamma + 0.5 * math.log(16 * math.pi) + jnp.log(self.scale)
+
+
+class Gompertz(Distribution):
+    r"""Gompertz distribution, of lifetimes under a hazard that grows exponentially.
+
+    .. math:: p(x) = b\eta \exp\left(\eta + bx - \eta e^{bx}\right), \quad x \ge 0
+
+    :param concentration: shape :math:`\eta > 0`.
+    :param rate: rate :math:`b > 0`.
+
+    >>> import numpyro.distributions as dist
+    >>> round(float(dist.Gompertz(1.0, 2.0).mean), 4)
+    0.2982
+    """
+
+    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
+    support = constraints.positive
+    reparametrized_params = ["concentration", "rate"]
+
+    def __init__(self, concentration: Any, rate: Any = 1.0, *, validate_args: bool | None = None) -> None:
+        self._declare(concentration=concentration, rate=rate, validate_args=validate_args)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        draws = jax.random.exponential(key, self.shape(sample_shape))
+        return jnp.log1p(draws / self.concentration) / self.rate
+
+    def log_prob(self, value: Any) -> Any:
+        scaled = self.rate * jnp.maximum(value, 0.0)
+        log_prob = jnp.log(self.concentration) + jnp.log(self.rate) + scaled - self.concentration * jnp.expm1(scaled)
+        return _where_positive(value, log_prob)
+
+    def cdf(self, value: Any) -> Any:
+        return -jnp.expm1(-self.concentration * jnp.expm1(self.rate * jnp.maximum(value, 0.0)))
+
+    def icdf(self, q: Any) -> Any:
+        return jnp.log1p(-jnp.log1p(-jnp.asarray(q)) / self.concentration) / self.rate
+
+    @property
+    def _scaled_mean(self) -> Any:
+        shape = jnp.asarray(self.concentration, jnp.result_type(float))
+        # e^x E_1(x) by its asymptotic series (DLMF 6.12.1) where the factors leave the range of the floats
+        inverse = 1 / jnp.maximum(shape, 50.0)
+        series = inverse * (1 - inverse * (1 - inverse * (2 - inverse * (6 - 24 * inverse))))
+        near = jnp.minimum(shape, 50.0)
+        return jnp.where(shape > 50, series, jnp.exp(near) * exp1(near))
+
+    @property
+    def mean(self) -> Any:
+        return self._scaled_mean / self.rate
+
+    @property
+    def mode(self) -> Any:
+        return jnp.maximum(-jnp.log(self.concentration), 0.0) / self.rate
+
+    def entropy(self) -> Any:
+        return 1 - jnp.log(self.concentration) - jnp.log(self.rate) - self._scaled_mean
+
+
+class Dagum(Distribution):
+    r"""Dagum distribution (Burr type III), of incomes.
+
+    .. math:: p(x) = \frac{ap}{x} \frac{(x/b)^{ap}}{(1 + (x/b)^a)^{p + 1}}, \quad x > 0
+
+    :param concentration: :math:`p > 0`.
+    :param sharpness: :math:`a > 0`; moments of order less than a exist.
+    :param scale: :math:`b > 0`.
+
+    >>> import numpyro.distributions as dist
+    >>> float(dist.Dagum(1.0, 2.0, 3.0).cdf(3.0))
+    0.5
+    """
+
+    arg_constraints = {
+        "concentration": constraints.positive,
+        "sharpness": constraints.positive,
+        "scale": constraints.positive,
+    }
+    support = constraints.positive
+    reparametrized_params = ["concentration", "sharpness", "scale"]
+
+    def __init__(self, concentration: Any, sharpness: Any, scale: Any, *, validate_args: bool | None = None) -> None:
+        self._declare(concentration=concentration, sharpness=sharpness, scale=scale, validate_args=validate_args)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        # q^(-1/p) - 1 with q uniform, without cancellation
+        draws = jax.random.exponential(key, self.shape(sample_shape))
+        return self.scale * jnp.expm1(draws / self.concentration) ** (-1 / jnp.asarray(self.sharpness))
+
+    def log_prob(self, value: Any) -> Any:
+        p, a = self.concentration, self.sharpness
+        inside = jnp.asarray(value) > 0
+        log_ratio = jnp.log(jnp.where(inside, value, 1.0) / self.scale)
+        log_prob = (jnp.log(a) + jnp.log(p) - jnp.log(self.scale) + (a * p - 1.0) * log_ratio) - (
+            p + 1.0
+        ) * jax.nn.softplus(a * log_ratio)
+        return jnp.where(inside, log_prob, -jnp.inf)
+
+    def cdf(self, value: Any) -> Any:
+        return jnp.exp(self.log_cdf(value))
+
+    def log_cdf(self, value: Any) -> Any:
+        inside = jnp.asarray(value) > 0
+        log_ratio = jnp.log(jnp.where(inside, value, 1.0) / self.scale)
+        return jnp.where(inside, -self.concentration * jax.nn.softplus(-self.sharpness * log_ratio), -jnp.inf)
+
+    def icdf(self, q: Any) -> Any:
+        excess = jnp.expm1(-jnp.log(jnp.asarray(q)) / self.concentration)
+        return self.scale * excess ** (-1 / jnp.asarray(self.sharpness))
+
+    def _raw_moment(self, order: int) -> Any:
+        p, a = jnp.asarray(self.concentration), jnp.asarray(self.sharpness)
+        exists = a > order
+        share = order / jnp.where(exists, a, order + 1.0)
+        moment = self.scale**order * jnp.exp(gammaln(p + share) + gammaln(1 - share) - gammaln(p))
+        return jnp.where(exists, moment, jnp.inf)
+
+    @property
+    def mean(self) -> Any:
+        return self._raw_moment(1)
+
+    @property
+    def variance(self) -> Any:
+        second = self._raw_moment(2)
+        exists = jnp.isfinite(second)
+        return jnp.where(exists, second - jnp.where(exists, self._raw_moment(1), 0.0) ** 2, jnp.inf)
+
+    @property
+    def mode(self) -> Any:
+        p, a = jnp.asarray(self.concentration), jnp.asarray(self.sharpness)
+        inner = a * p > 1
+        return self.scale * jnp.where(inner, (jnp.where(inner, a * p - 1, 1.0) / (a + 1)) ** (1 / a), 0.0)
+
+    def entropy(self) -> Any:
+        p, a = jnp.asarray(self.concentration), jnp.asarray(self.sharpness)
+        mean_log_odds = digamma(p) + jnp.euler_gamma
+        return (
+            jnp.log(self.scale)
+            - jnp.log(a)
+            - jnp.log(p)
+            - (p - 1 / a) * mean_log_odds
+            + (p + 1) * (mean_log_odds + 1 / p)
+        )

@@ -17,7 +17,17 @@ from numpyro.distributions import constraints
 from numpyro.distributions._special import betainc, betaincinv, betaln
 from numpyro.distributions.distribution import Distribution
 
-__all__ = ["Cauchy", "Normal", "StudentT"]
+__all__ = [
+    "AsymmetricLaplace",
+    "AsymmetricLaplaceQuantile",
+    "Cauchy",
+    "Gumbel",
+    "Laplace",
+    "Logistic",
+    "Normal",
+    "SoftLaplace",
+    "StudentT",
+]
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 LOG_PI = math.log(math.pi)
@@ -186,3 +196,338 @@ class StudentT(Distribution):
         df = jnp.asarray(self.df)
         spread = 0.5 * (df + 1) * (digamma(0.5 * (df + 1)) - digamma(0.5 * df))
         return spread + 0.5 * jnp.log(df) + betaln(0.5, 0.5 * df) + jnp.log(self.scale)
+
+
+class Laplace(Distribution):
+    r"""Laplace distribution.
+
+    .. math:: p(x) = \frac{1}{2b} e^{-|x - \mu| / b}
+
+    :param loc: median :math:`\mu`, real.
+    :param scale: mean absolute deviation :math:`b > 0`.
+
+    >>> import numpyro.distributions as dist
+    >>> float(dist.Laplace(0.0, 2.0).variance)
+    8.0
+    """
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.real
+    reparametrized_params = ["loc", "scale"]
+
+    def __init__(self, loc: Any = 0.0, scale: Any = 1.0, *, validate_args: bool | None = None) -> None:
+        self._declare(loc=loc, scale=scale, validate_args=validate_args)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        return self.loc + self.scale * jax.random.laplace(key, self.shape(sample_shape))
+
+    def log_prob(self, value: Any) -> Any:
+        return -jnp.abs((value - self.loc) / self.scale) - jnp.log(self.scale) - math.log(2)
+
+    def cdf(self, value: Any) -> Any:
+        z = (value - self.loc) / self.scale
+        tail = 0.5 * jnp.exp(-jnp.abs(z))
+        return jnp.where(z < 0, tail, 1 - tail)
+
+    def log_cdf(self, value: Any) -> Any:
+        z = (value - self.loc) / self.scale
+        upper = jnp.log1p(-0.5 * jnp.exp(-jnp.abs(z)))
+        return jnp.where(z < 0, z - math.log(2), upper)
+
+    def icdf(self, q: Any) -> Any:
+        q = jnp.asarray(q)
+        tail = jnp.log(2 * jnp.minimum(q, 1 - q))
+        return self.loc + self.scale * jnp.where(q < 0.5, tail, -tail)
+
+    @property
+    def mean(self) -> Any:
+        return self.loc
+
+    @property
+    def variance(self) -> Any:
+        return 2 * self.scale**2
+
+    @property
+    def mode(self) -> Any:
+        return self.loc
+
+    def entropy(self) -> Any:
+        return 1 + math.log(2) + jnp.log(self.scale)
+
+
+class _AsymmetricLaplace(Distribution):
+    """Two exponential tails that meet at ``loc``, of scales ``left_scale`` and ``right_scale``."""
+
+    support = constraints.real
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        """A difference of two exponential numbers."""
+        left, right = jax.random.exponential(key, (2, *self.shape(sample_shape)))
+        return self.loc - left * self.left_scale + right * self.right_scale
+
+    def log_prob(self, value: Any) -> Any:
+        z = value - self.loc
+        exponent = jnp.where(z < 0, z / self.left_scale, -z / self.right_scale)
+        return exponent - jnp.log(self.left_scale + self.right_scale)
+
+    def cdf(self, value: Any) -> Any:
+        z, left, right = value - self.loc, self.left_scale, self.right_scale
+        below = left * jnp.exp(jnp.minimum(z, 0.0) / left)
+        above = right * jnp.exp(-jnp.maximum(z, 0.0) / right)
+        return jnp.where(z < 0, below / (left + right), 1 - above / (left + right))
+
+    def icdf(self, q: Any) -> Any:
+        q, left, right = jnp.asarray(q), self.left_scale, self.right_scale
+        total = left + right
+        is_left = q * total < left
+        below = left * jnp.log(jnp.where(is_left, q * total / left, 1.0))
+        above = -right * jnp.log(jnp.where(is_left, 1.0, (1 - q) * total / right))
+        return self.loc + jnp.where(is_left, below, above)
+
+    @property
+    def mean(self) -> Any:
+        return self.loc + self.right_scale - self.left_scale
+
+    @property
+    def variance(self) -> Any:
+        return self.left_scale**2 + self.right_scale**2
+
+    @property
+    def mode(self) -> Any:
+        return self.loc
+
+    def entropy(self) -> Any:
+        return 1 + jnp.log(self.left_scale + self.right_scale)
+
+
+class AsymmetricLaplace(_AsymmetricLaplace):
+    r"""Asymmetric Laplace distribution.
+
+    .. math:: p(x) = \frac{1}{b\,(\kappa + 1/\kappa)} \begin{cases} e^{(x - \mu) / (b \kappa)} & x < \mu \\
+        e^{-(x - \mu)\,\kappa / b} & x \ge \mu \end{cases}
+
+    :param loc: mode :math:`\mu`, real.
+    :param scale: :math:`b > 0`.
+    :param asymmetry: :math:`\kappa > 0`; above 1 the left tail is the longer one.
+
+    >>> import numpyro.distributions as dist
+    >>> d = dist.AsymmetricLaplace(0.0, 1.0, 2.0)
+    >>> float(d.left_scale), float(d.right_scale)
+    (2.0, 0.5)
+    """
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive, "asymmetry": constraints.positive}
+    reparametrized_params = ["loc", "scale", "asymmetry"]
+
+    def __init__(
+        self, loc: Any = 0.0, scale: Any = 1.0, asymmetry: Any = 1.0, *, validate_args: bool | None = None
+    ) -> None:
+        self._declare(loc=loc, scale=scale, asymmetry=asymmetry, validate_args=validate_args)
+
+    @property
+    def left_scale(self) -> Any:
+        """Scale of the left tail."""
+        return self.scale * self.asymmetry
+
+    @property
+    def right_scale(self) -> Any:
+        """Scale of the right tail."""
+        return self.scale / self.asymmetry
+
+
+class AsymmetricLaplaceQuantile(_AsymmetricLaplace):
+    r"""Asymmetric Laplace distribution, given by the probability to the left of the mode, as in quantile regression.
+
+    .. math:: p(x) = \frac{q(1 - q)}{b} \begin{cases} e^{(1 - q)(x - \mu) / b} & x < \mu \\
+        e^{-q (x - \mu) / b} & x \ge \mu \end{cases}
+
+    :param loc: mode and q-quantile :math:`\mu`, real.
+    :param scale: :math:`b > 0`.
+    :param quantile: :math:`q`, in (0, 1).
+
+    >>> import numpyro.distributions as dist
+    >>> round(float(dist.AsymmetricLaplaceQuantile(1.0, 2.0, 0.3).cdf(1.0)), 4)
+    0.3
+    """
+
+    arg_constraints = {
+        "loc": constraints.real,
+        "scale": constraints.positive,
+        "quantile": constraints.open_interval(0.0, 1.0),
+    }
+    reparametrized_params = ["loc", "scale", "quantile"]
+
+    def __init__(
+        self, loc: Any = 0.0, scale: Any = 1.0, quantile: Any = 0.5, *, validate_args: bool | None = None
+    ) -> None:
+        self._declare(loc=loc, scale=scale, quantile=quantile, validate_args=validate_args)
+
+    @property
+    def left_scale(self) -> Any:
+        """Scale of the left tail."""
+        return self.scale / (1 - self.quantile)
+
+    @property
+    def right_scale(self) -> Any:
+        """Scale of the right tail."""
+        return self.scale / self.quantile
+
+
+class Logistic(Distribution):
+    r"""Logistic distribution.
+
+    .. math:: p(x) = \frac{e^{-z}}{s (1 + e^{-z})^2}, \quad z = \frac{x - \mu}{s}
+
+    :param loc: mean :math:`\mu`, real.
+    :param scale: :math:`s > 0`.
+
+    >>> import numpyro.distributions as dist
+    >>> float(dist.Logistic(0.0, 1.0).cdf(0.0))
+    0.5
+    """
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.real
+    reparametrized_params = ["loc", "scale"]
+
+    def __init__(self, loc: Any = 0.0, scale: Any = 1.0, *, validate_args: bool | None = None) -> None:
+        self._declare(loc=loc, scale=scale, validate_args=validate_args)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        return self.loc + self.scale * jax.random.logistic(key, self.shape(sample_shape))
+
+    def log_prob(self, value: Any) -> Any:
+        z = jnp.abs((value - self.loc) / self.scale)
+        return -z - 2 * jnp.log1p(jnp.exp(-z)) - jnp.log(self.scale)
+
+    def cdf(self, value: Any) -> Any:
+        return jax.nn.sigmoid((value - self.loc) / self.scale)
+
+    def log_cdf(self, value: Any) -> Any:
+        return jax.nn.log_sigmoid((value - self.loc) / self.scale)
+
+    def icdf(self, q: Any) -> Any:
+        q = jnp.asarray(q)
+        return self.loc + self.scale * (jnp.log(q) - jnp.log1p(-q))
+
+    @property
+    def mean(self) -> Any:
+        return self.loc
+
+    @property
+    def variance(self) -> Any:
+        return (math.pi**2 / 3) * self.scale**2
+
+    @property
+    def mode(self) -> Any:
+        return self.loc
+
+    def entropy(self) -> Any:
+        return 2 + jnp.log(self.scale)
+
+
+class Gumbel(Distribution):
+    r"""Gumbel distribution, of maxima.
+
+    .. math:: p(x) = \frac{1}{\beta} e^{-z - e^{-z}}, \quad z = \frac{x - \mu}{\beta}
+
+    :param loc: mode :math:`\mu`, real.
+    :param scale: :math:`\beta > 0`.
+
+    >>> import numpyro.distributions as dist
+    >>> round(float(dist.Gumbel(0.0, 1.0).mean), 4)
+    0.5772
+    """
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.real
+    reparametrized_params = ["loc", "scale"]
+
+    def __init__(self, loc: Any = 0.0, scale: Any = 1.0, *, validate_args: bool | None = None) -> None:
+        self._declare(loc=loc, scale=scale, validate_args=validate_args)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        return self.loc + self.scale * jax.random.gumbel(key, self.shape(sample_shape))
+
+    def log_prob(self, value: Any) -> Any:
+        z = (value - self.loc) / self.scale
+        return -(z + jnp.exp(-z)) - jnp.log(self.scale)
+
+    def cdf(self, value: Any) -> Any:
+        return jnp.exp(self.log_cdf(value))
+
+    def log_cdf(self, value: Any) -> Any:
+        return -jnp.exp((self.loc - value) / self.scale)
+
+    def icdf(self, q: Any) -> Any:
+        return self.loc - self.scale * jnp.log(-jnp.log(jnp.asarray(q)))
+
+    @property
+    def mean(self) -> Any:
+        return self.loc + jnp.euler_gamma * self.scale
+
+    @property
+    def variance(self) -> Any:
+        return (math.pi**2 / 6) * self.scale**2
+
+    @property
+    def mode(self) -> Any:
+        return self.loc
+
+    def entropy(self) -> Any:
+        return 1 + jnp.euler_gamma + jnp.log(self.scale)
+
+
+class SoftLaplace(Distribution):
+    r"""Hyperbolic secant distribution: smooth, with the tails of a Laplace distribution.
+
+    .. math:: p(x) = \frac{2}{\pi s\,(e^z + e^{-z})}, \quad z = \frac{x - \mu}{s}
+
+    :param loc: mean :math:`\mu`, real.
+    :param scale: :math:`s > 0`.
+
+    >>> import numpyro.distributions as dist
+    >>> round(float(dist.SoftLaplace(0.0, 1.0).variance), 4)
+    2.4674
+    """
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.real
+    reparametrized_params = ["loc", "scale"]
+
+    def __init__(self, loc: Any, scale: Any, *, validate_args: bool | None = None) -> None:
+        self._declare(loc=loc, scale=scale, validate_args=validate_args)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        return self.icdf(
+            jax.random.uniform(key, self.shape(sample_shape), minval=jnp.finfo(jnp.result_type(float)).tiny)
+        )
+
+    def log_prob(self, value: Any) -> Any:
+        z = jnp.abs((value - self.loc) / self.scale)
+        return math.log(2 / math.pi) - jnp.log(self.scale) - z - jnp.log1p(jnp.exp(-2 * z))
+
+    def cdf(self, value: Any) -> Any:
+        z = (value - self.loc) / self.scale
+        tail = 2 / math.pi * jnp.arctan(jnp.exp(-jnp.abs(z)))
+        return jnp.where(z < 0, tail, 1 - tail)
+
+    def icdf(self, q: Any) -> Any:
+        q = jnp.asarray(q)
+        tail = jnp.log(jnp.tan(0.5 * math.pi * jnp.minimum(q, 1 - q)))
+        return self.loc + self.scale * jnp.where(q < 0.5, tail, -tail)
+
+    @property
+    def mean(self) -> Any:
+        return self.loc
+
+    @property
+    def variance(self) -> Any:
+        return (math.pi**2 / 4) * self.scale**2
+
+    @property
+    def mode(self) -> Any:
+        return self.loc
+
+    def entropy(self) -> Any:
+        return math.log(2 * math.pi) + jnp.log(self.scale)

@@ -668,7 +668,7 @@ def _of_full_shape(summary: Any) -> Any:
         return jnp.broadcast_to(result, shape)
 
     full._is_full = True  # type: ignore[attr-defined]
-    return property(full) if isinstance(summary, property) else full
+    return property(full, summary.fset) if isinstance(summary, property) else full
 
 
 def _checked(log_prob: Callable[..., Any]) -> Callable[..., Any]:

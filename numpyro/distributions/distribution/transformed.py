@@ -178,6 +178,16 @@ class TransformedDistribution(Wrapper):
         return value
 
 
+class _TransformedFamily(TransformedDistribution):
+    """A family with parameters of its own that is a transformed distribution.
+
+    It declares its parameters like any family; ``base_dist`` and ``transforms`` are properties, made of them.
+    """
+
+    _derive_batch_shape = Distribution._derive_batch_shape
+    event_shape = Distribution.event_shape
+
+
 class FoldedDistribution(TransformedDistribution):
     """Distribution of the absolute value of a univariate random variable.
 
