@@ -34,6 +34,8 @@ __all__ = ["SEED_WORDS", "HMCTrajectory", "Hamiltonian", "NUTSTrajectory", "Outc
 SEED_WORDS = 3
 """Random words that a trajectory needs: two to hash with a counter, one for directions."""
 
+_BRANCH_SIZE = 64
+
 
 class Hamiltonian(NamedTuple):
     """A Hamiltonian on flat vectors.
@@ -268,9 +270,16 @@ class NUTSTrajectory:
             rows = lax.dynamic_slice_in_dim(checkpoints, row, 2, 0)
             (first, before, _), (middle, before_middle, previous) = rows[0], rows[1]
             whole = _turns(hamiltonian, first, last, total - before)
-            left = _turns(hamiltonian, first, middle, before_middle + middle - before)
-            right = _turns(hamiltonian, previous, last, total - before_middle + previous)
-            return row - 1, whole | ((row < top) & (left | right))
+
+            def halves() -> jax.Array:
+                left = _turns(hamiltonian, first, middle, before_middle + middle - before)
+                return left | _turns(hamiltonian, previous, last, total - before_middle + previous)
+
+            # Half of the subtrees are pairs of states, which have no halves. A branch costs about as much as the
+            # arithmetic on vectors of some dozens of elements.
+            if last.size < _BRANCH_SIZE:
+                return row - 1, whole | ((row < top) & halves())
+            return row - 1, whole | lax.cond(row < top, halves, lambda: jnp.zeros((), bool))
 
         _, turning = lax.while_loop(
             lambda state: (state[0] >= bottom) & ~state[1], body, (top, jnp.zeros_like(leaf, dtype=bool))
