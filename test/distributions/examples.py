@@ -16,6 +16,8 @@ import pkgutil
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.linalg
+import scipy.sparse
 from scipy.special import expit, softmax
 import scipy.stats
 
@@ -84,6 +86,11 @@ def simplex(value: Any) -> Parameter:
         return x / x.sum(-1, keepdims=True)
 
     return Parameter(np.float32(value), vary)
+
+
+def positive_multiple(value: Any) -> Parameter:
+    """Vectors that stay what they are when multiplied by a positive number."""
+    return Parameter(np.float32(value), lambda rng, x: x * _factor(rng, x, 1))
 
 
 def matrix(value: Any) -> Parameter:
@@ -251,6 +258,60 @@ class _RelaxedBernoulli(scipy.stats.rv_continuous):
         return temperature > 0
 
 
+class _Joint:
+    """What the tests ask of a distribution of arrays: density, mean, and covariance of the elements in a row."""
+
+    def __init__(self, frozen: Any, mean: Any, cov: Any) -> None:
+        self.frozen, self.mean, self.cov = frozen, np.asarray(mean), np.asarray(cov).reshape(np.size(mean), -1)
+
+    def logpdf(self, values: np.ndarray) -> np.ndarray:
+        return np.array([self.frozen.logpdf(value) for value in values])
+
+
+def _multivariate_t(df: Any, loc: Any, scale_tril: Any) -> _Joint:
+    scale = scale_tril @ scale_tril.T
+    return _Joint(scipy.stats.multivariate_t(loc, scale, df), loc, df / (df - 2) * scale)
+
+
+def _matrix_normal(loc: Any, scale_tril_row: Any, scale_tril_column: Any) -> _Joint:
+    rows, columns = scale_tril_row @ scale_tril_row.T, scale_tril_column @ scale_tril_column.T
+    return _Joint(scipy.stats.matrix_normal(loc, rows, columns), loc, np.kron(rows, columns))
+
+
+def _pairs(scale: np.ndarray) -> np.ndarray:
+    """``V_ik V_jl + V_il V_jk``, by i, j, k, l."""
+    return np.einsum("ik,jl->ijkl", scale, scale) + np.einsum("il,jk->ijkl", scale, scale)
+
+
+def _wishart(concentration: Any, scale_matrix: Any) -> _Joint:
+    frozen = scipy.stats.wishart(concentration, scale_matrix)
+    return _Joint(frozen, concentration * scale_matrix, concentration * _pairs(scale_matrix))
+
+
+def _inverse_wishart(concentration: Any, scale_matrix: Any) -> _Joint:
+    """Covariance: von Rosen (1988), *Moments for the inverted Wishart distribution*."""
+    excess = concentration - len(scale_matrix)
+    covariance = 2 * np.einsum("ij,kl->ijkl", scale_matrix, scale_matrix) + (excess - 1) * _pairs(scale_matrix)
+    covariance = covariance / (excess * (excess - 1) ** 2 * (excess - 3))
+    return _Joint(scipy.stats.invwishart(concentration, scale_matrix), scale_matrix / (excess - 1), covariance)
+
+
+def _pull_and_drift(x: Any, t: Any) -> tuple[Any, Any]:
+    return -0.5 * x + t, 0.8
+
+
+def _pull(x: Any, t: Any) -> tuple[Any, Any]:
+    return -0.5 * x, 0.8 + 0.1 * x**2
+
+
+GRAPH = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+
+
+def _car(loc: Any, correlation: Any, conditional_precision: Any, adj_matrix: Any = GRAPH) -> Any:
+    precision = conditional_precision * (np.diag(adj_matrix.sum(-1)) - correlation * adj_matrix)
+    return scipy.stats.multivariate_normal(loc, np.linalg.inv(precision))
+
+
 LOCS = real([0.3, -0.6, 1.1])
 SCALES = positive([1.4, 0.7, 1.0])
 VECTOR = real([0.3, -0.6])
@@ -342,6 +403,151 @@ EXAMPLES = [
         dist.RelaxedBernoulliLogits,
         {"temperature": positive(1.4), "logits": real(0.6)},
         _RelaxedBernoulli(a=0.0, b=1.0),
+    ),
+    # Vectors and matrices
+    Example(
+        dist.MultivariateStudentT,
+        {"df": positive(5.0), "loc": VECTOR, "scale_tril": TRIL},
+        _multivariate_t,
+    ),
+    Example(
+        dist.LowRankMultivariateNormal,
+        {"loc": LOCS, "cov_factor": real([[0.5, 0.1], [-0.3, 0.8], [0.2, 0.4]]), "cov_diag": positive([0.5, 0.8, 1.1])},
+        lambda loc, cov_factor, cov_diag: scipy.stats.multivariate_normal(
+            loc, cov_factor @ cov_factor.T + np.diag(cov_diag)
+        ),
+    ),
+    Example(
+        dist.MatrixNormal,
+        {
+            "loc": real([[0.3, -0.6], [0.1, 0.4], [0.0, 1.0]]),
+            "scale_tril_row": matrix([[1.0, 0, 0], [0.4, 0.8, 0], [-0.3, 0.2, 1.3]]),
+            "scale_tril_column": TRIL,
+        },
+        _matrix_normal,
+    ),
+    Example(
+        dist.ZeroSumNormal,
+        {"scale": SCALE},
+        "SciPy has none on the subspace; see test_continuous.py",
+        make=lambda scale: dist.ZeroSumNormal(scale, (3,)),
+    ),
+    Example(
+        dist.ZeroSumNormal,
+        {"scale": SCALE},
+        "SciPy has none on the subspace; see test_continuous.py",
+        make=lambda scale: dist.ZeroSumNormal(scale, (2, 3)),
+        label="two axes",
+    ),
+    Example(
+        dist.CirculantNormal,
+        {"loc": LOCS, "covariance_row": positive_multiple([2.0, 0.5, 0.5])},
+        lambda loc, covariance_row: scipy.stats.multivariate_normal(loc, scipy.linalg.circulant(covariance_row)),
+    ),
+    Example(
+        dist.CirculantNormal,
+        {"loc": real([0.1, -0.4, 0.2, 1.0]), "covariance_rfft": positive([3.1, 1.9, 1.1])},
+        lambda loc, covariance_rfft: scipy.stats.multivariate_normal(
+            loc, scipy.linalg.circulant(np.fft.irfft(covariance_rfft, 4))
+        ),
+        label="covariance_rfft",
+    ),
+    Example(
+        dist.CAR,
+        {
+            "loc": LOCS,
+            "correlation": shrinking(0.6),
+            "conditional_precision": positive(1.7),
+            "adj_matrix": fixed([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]),
+        },
+        _car,
+        fixed=("adj_matrix",),
+    ),
+    Example(
+        dist.CAR,
+        {"loc": LOCS, "correlation": shrinking(0.6), "conditional_precision": positive(1.7)},
+        _car,
+        make=lambda **p: dist.CAR(**p, adj_matrix=scipy.sparse.csr_array(GRAPH), is_sparse=True),
+        label="sparse",
+    ),
+    Example(
+        dist.GaussianRandomWalk,
+        {"scale": SCALE},
+        lambda scale: scipy.stats.multivariate_normal(
+            np.zeros(3), scale**2 * np.minimum.outer(np.arange(1, 4), np.arange(1, 4))
+        ),
+        make=lambda scale: dist.GaussianRandomWalk(scale, 3),
+    ),
+    Example(
+        dist.GaussianStateSpace,
+        {
+            "transition_matrix": matrix([[0.8, 0.1], [-0.2, 0.6]]),
+            "scale_tril": TRIL,
+            "initial_value": VECTOR,
+        },
+        "its joint covariance is in test_continuous.py",
+        make=lambda transition_matrix, scale_tril, initial_value: dist.GaussianStateSpace(
+            3, transition_matrix, scale_tril=scale_tril, initial_value=initial_value
+        ),
+    ),
+    Example(
+        dist.GaussianStateSpace,
+        {
+            "transition_matrix": matrix([[0.8, 0.1], [-0.2, 0.6]]),
+            "covariance_matrix": matrix([[1.1, 0.3], [0.3, 0.8]]),
+        },
+        "its joint covariance is in test_continuous.py",
+        make=lambda transition_matrix, covariance_matrix: dist.GaussianStateSpace(
+            3, transition_matrix, covariance_matrix
+        ),
+        label="covariance_matrix",
+    ),
+    Example(
+        dist.EulerMaruyama,
+        {"t": fixed([0.0, 0.5, 1.5]), "loc": LOC},
+        "a loop over time is in test_continuous.py",
+        make=lambda t, loc: dist.EulerMaruyama(t, _pull_and_drift, dist.Normal(loc, 1.0)),
+        fixed=("t",),
+    ),
+    Example(
+        dist.EulerMaruyama,
+        {"t": fixed([0.0, 0.5, 1.5]), "loc": VECTOR},
+        "a loop over time is in test_continuous.py",
+        make=lambda t, loc: dist.EulerMaruyama(t, _pull, dist.Normal(loc, 1.0).to_event(1)),
+        label="vector",
+        fixed=("t",),
+    ),
+    Example(
+        dist.Wishart,
+        {"concentration": positive(6.0), "scale_matrix": matrix([[1.1, 0.3], [0.3, 0.8]])},
+        _wishart,
+    ),
+    Example(
+        dist.Wishart,
+        {"concentration": positive(6.0), "rate_matrix": matrix([[1.1, 0.3], [0.3, 0.8]])},
+        lambda concentration, rate_matrix: _wishart(concentration, np.linalg.inv(rate_matrix)),
+        label="rate_matrix",
+    ),
+    Example(
+        dist.WishartCholesky,
+        {"concentration": positive(6.0), "scale_tril": TRIL},
+        "see test_continuous.py for the Jacobian",
+    ),
+    Example(
+        dist.InverseWishart,
+        {"concentration": positive(14.0), "scale_matrix": matrix([[1.1, 0.3], [0.3, 0.8]])},
+        _inverse_wishart,
+    ),
+    Example(
+        dist.InverseWishartCholesky,
+        {"concentration": positive(8.0), "scale_tril": TRIL},
+        "see test_continuous.py for the Jacobian",
+    ),
+    Example(
+        dist.LKJ,
+        {"concentration": positive(1.7)},
+        "SciPy has none; see test_continuous.py for the Jacobian",
+        make=lambda concentration: dist.LKJ(3, concentration),
     ),
     # Elementary
     Example(
@@ -516,5 +722,137 @@ EXAMPLES = [
             dist.Categorical(probs), [dist.Normal(loc, 1.0), dist.Exponential(rate)], support=constraints.real
         ),
         label="different supports",
+    ),
+]
+
+
+class Truncated:
+    """A SciPy distribution given that its value lies in an interval."""
+
+    def __init__(self, rv: Any, low: Any = -np.inf, high: Any = np.inf) -> None:
+        self.rv, self.low, self.high = rv, low, high
+        self.below, self.mass = rv.cdf(low), rv.cdf(high) - rv.cdf(low)
+
+    def pdf(self, value: Any) -> Any:
+        return np.exp(self.logpdf(value))
+
+    def logpdf(self, value: Any) -> Any:
+        return self.rv.logpdf(value) - np.log(self.mass)
+
+    def cdf(self, value: Any) -> Any:
+        return (self.rv.cdf(np.clip(value, self.low, self.high)) - self.below) / self.mass
+
+    def ppf(self, q: Any) -> Any:
+        return self.rv.ppf(self.below + q * self.mass)
+
+    def mean(self) -> Any:
+        return self.rv.expect(lb=self.low, ub=self.high, conditional=True)
+
+    def var(self) -> Any:
+        return self.rv.expect(lambda x: (x - self.mean()) ** 2, lb=self.low, ub=self.high, conditional=True)
+
+
+class TruncatedBelowMoments(Truncated):
+    """The same, of a distribution that has no moments there."""
+
+    def mean(self) -> Any:
+        return -np.inf
+
+    def var(self) -> Any:
+        return np.inf
+
+
+def _gamma(concentration: Any, rate: Any) -> Any:
+    return scipy.stats.gamma(concentration, scale=1 / rate)
+
+
+GAMMA = {"concentration": positive(2.6), "rate": positive(1.7)}
+
+EXAMPLES += [
+    # Truncated
+    Example(
+        dist.LeftTruncatedDistribution,
+        {**LOC_SCALE, "low": shrinking(0.9)},
+        lambda loc, scale, low: scipy.stats.truncnorm((low - loc) / scale, np.inf, loc, scale),
+        make=lambda loc, scale, low: dist.TruncatedNormal(loc, scale, low=low),
+    ),
+    Example(
+        dist.LeftTruncatedDistribution,
+        {**LOC_SCALE, "low": growing(-0.4)},
+        lambda loc, scale, low: Truncated(scipy.stats.gumbel_r(loc, scale), low),
+        make=lambda loc, scale, low: dist.TruncatedDistribution(dist.Gumbel(loc, scale), low=low),
+        label="skewed",
+    ),
+    Example(
+        dist.RightTruncatedDistribution,
+        {**LOC_SCALE, "high": growing(1.1)},
+        lambda loc, scale, high: TruncatedBelowMoments(scipy.stats.cauchy(loc, scale), high=high),
+        make=lambda loc, scale, high: dist.TruncatedCauchy(loc, scale, high=high),
+    ),
+    Example(
+        dist.TwoSidedTruncatedDistribution,
+        {**LOC_SCALE, "low": growing(-0.5), "high": growing(1.2)},
+        lambda loc, scale, low, high: scipy.stats.truncnorm((low - loc) / scale, (high - loc) / scale, loc, scale),
+        make=lambda loc, scale, low, high: dist.TruncatedNormal(loc, scale, low=low, high=high),
+    ),
+    Example(
+        dist.LeftTruncatedGamma,
+        {**GAMMA, "low": shrinking(0.9)},
+        lambda concentration, rate, low: Truncated(_gamma(concentration, rate), low),
+        make=lambda concentration, rate, low: dist.TruncatedGamma(concentration, rate, low=low),
+    ),
+    Example(
+        dist.RightTruncatedGamma,
+        {**GAMMA, "high": growing(2.1)},
+        lambda concentration, rate, high: Truncated(_gamma(concentration, rate), 0.0, high),
+        make=lambda concentration, rate, high: dist.TruncatedGamma(concentration, rate, high=high),
+    ),
+    Example(
+        dist.TwoSidedTruncatedGamma,
+        {**GAMMA, "low": shrinking(0.9), "high": growing(2.1)},
+        lambda concentration, rate, low, high: Truncated(_gamma(concentration, rate), low, high),
+        make=lambda concentration, rate, low, high: dist.TruncatedGamma(concentration, rate, low=low, high=high),
+    ),
+    Example(
+        dist.LowerTruncatedPowerLaw,
+        {"alpha": growing(-4.4), "low": shrinking(0.7)},
+        lambda alpha, low: scipy.stats.pareto(-1 - alpha, scale=low),
+    ),
+    Example(
+        dist.DoublyTruncatedPowerLaw,
+        {"alpha": real(-1.6), "low": shrinking(0.7), "high": growing(2.1)},
+        lambda alpha, low, high: scipy.stats.truncpareto(-1 - alpha, high / low, scale=low),
+    ),
+    Example(
+        dist.TruncatedPolyaGamma,
+        {"scale": positive(1.4)},
+        "SciPy has none; test_truncated.py compares it to its series",
+        make=lambda scale: dist.TransformedDistribution(
+            dist.TruncatedPolyaGamma(np.shape(scale)), transforms.AffineTransform(0.0, scale)
+        ),
+    ),
+    # Censored
+    Example(
+        dist.LeftCensoredDistribution,
+        {**LOC_SCALE, "censored": boolean(True)},
+        "it is no density; test_censored.py compares it to distribution functions",
+        make=lambda loc, scale, censored: dist.LeftCensoredDistribution(dist.Normal(loc, scale), censored),
+    ),
+    Example(
+        dist.RightCensoredDistribution,
+        {"concentration": positive(2.6), "rate": positive(1.7), "censored": boolean(True)},
+        "it is no density; test_censored.py compares it to distribution functions",
+        make=lambda concentration, rate, censored: dist.RightCensoredDistribution(
+            dist.Gamma(concentration, rate), censored
+        ),
+    ),
+    Example(
+        dist.IntervalCensoredDistribution,
+        {**LOC_SCALE, "left_censored": boolean(False), "right_censored": boolean(False)},
+        "it is no density; test_censored.py compares it to distribution functions",
+        make=lambda loc, scale, left_censored, right_censored: dist.IntervalCensoredDistribution(
+            dist.Normal(loc, scale), left_censored, right_censored
+        ),
+        values=np.float32([[-0.5, 1.0], [0.2, 0.9], [-2.0, -0.7], [1.0, 4.0]]),
     ),
 ]

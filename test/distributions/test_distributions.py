@@ -123,7 +123,8 @@ def test_vector_distribution_against_scipy(name, precision):
         expected = reference.logpdf(values)
     np.testing.assert_allclose(log_prob, expected, **tolerances(precision))
     of = {"mean": reference.mean, "variance": getattr(reference, "var", None)}
-    of["variance"] = np.diag(reference.cov) if of["variance"] is None else of["variance"]
+    if of["variance"] is None:
+        of["variance"] = np.diag(reference.cov).reshape(values.shape[1:])
     of["entropy"] = getattr(reference, "entropy", None)
     for key, statistic in found.items():
         if statistic is not None and of[key] is not None:
@@ -211,8 +212,9 @@ def test_moments_of_vector_draws(name):
     example, count = BY_NAME[name], 20_000
     d = example.at_point()
     draws = np.asarray(jax.jit(lambda d, key: d.sample(key, (count,)))(d, jax.random.key(5)), np.float64)
+    draws = draws.reshape(count, -1)
     reference = example.scipy()
-    mean = reference.mean() if callable(reference.mean) else reference.mean
+    mean = np.ravel(reference.mean() if callable(reference.mean) else reference.mean)
     covariance = reference.cov() if callable(getattr(reference, "cov", None)) else getattr(reference, "cov", None)
     if covariance is None:
         covariance = sum(

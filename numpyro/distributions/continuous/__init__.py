@@ -12,7 +12,16 @@ from numpyro.distributions.continuous.bounded import (
     RelaxedBernoulliLogits,
     Uniform,
 )
-from numpyro.distributions.continuous.correlation import LKJCholesky
+from numpyro.distributions.continuous.correlation import (
+    LKJ,
+    LKJCholesky,
+)
+from numpyro.distributions.continuous.matrices import (
+    InverseWishart,
+    InverseWishartCholesky,
+    Wishart,
+    WishartCholesky,
+)
 from numpyro.distributions.continuous.multivariate import Dirichlet, MultivariateNormal
 from numpyro.distributions.continuous.positive import (
     Chi2,
@@ -28,6 +37,11 @@ from numpyro.distributions.continuous.positive import (
     Pareto,
     Weibull,
 )
+from numpyro.distributions.continuous.processes import (
+    EulerMaruyama,
+    GaussianRandomWalk,
+    GaussianStateSpace,
+)
 from numpyro.distributions.continuous.real_line import (
     AsymmetricLaplace,
     AsymmetricLaplaceQuantile,
@@ -39,23 +53,39 @@ from numpyro.distributions.continuous.real_line import (
     SoftLaplace,
     StudentT,
 )
+from numpyro.distributions.continuous.structured import (
+    CAR,
+    CirculantNormal,
+    LowRankMultivariateNormal,
+    MatrixNormal,
+    MultivariateStudentT,
+    ZeroSumNormal,
+)
 
 __all__ = [
+    "CAR",
+    "LKJ",
     "AsymmetricLaplace",
     "AsymmetricLaplaceQuantile",
     "Beta",
     "BetaProportion",
     "Cauchy",
     "Chi2",
+    "CirculantNormal",
     "Dagum",
     "Dirichlet",
+    "EulerMaruyama",
     "Exponential",
     "Gamma",
+    "GaussianRandomWalk",
+    "GaussianStateSpace",
     "Gompertz",
     "Gumbel",
     "HalfCauchy",
     "HalfNormal",
     "InverseGamma",
+    "InverseWishart",
+    "InverseWishartCholesky",
     "Kumaraswamy",
     "LKJCholesky",
     "Laplace",
@@ -63,7 +93,10 @@ __all__ = [
     "LogNormal",
     "LogUniform",
     "Logistic",
+    "LowRankMultivariateNormal",
+    "MatrixNormal",
     "MultivariateNormal",
+    "MultivariateStudentT",
     "Normal",
     "Pareto",
     "RelaxedBernoulli",
@@ -72,4 +105,7 @@ __all__ = [
     "StudentT",
     "Uniform",
     "Weibull",
+    "Wishart",
+    "WishartCholesky",
+    "ZeroSumNormal",
 ]

@@ -16,9 +16,11 @@ import numpy as np
 
 from numpyro.distributions import constraints
 from numpyro.distributions.distribution import Distribution
+from numpyro.distributions.distribution.transformed import _TransformedFamily
+from numpyro.distributions.transforms import CorrMatrixCholeskyTransform
 from numpyro.distributions.util import signed_stick_breaking_tril
 
-__all__ = ["LKJCholesky"]
+__all__ = ["LKJ", "LKJCholesky"]
 
 
 class LKJCholesky(Distribution):
@@ -109,3 +111,49 @@ class LKJCholesky(Distribution):
         top = eta + 0.5 * (self.dimension - 1)
         log_surface = 0.5 * rank * math.log(math.pi)
         return (log_surface + gammaln(top - 0.5 * rank) - gammaln(top)).sum(-1)
+
+
+class LKJ(_TransformedFamily):
+    r"""LKJ distribution of correlation matrices.
+
+    .. math:: p(R) \propto |R|^{\eta - 1}
+
+    :param dimension: size :math:`d \ge 2` of the matrix.
+    :param concentration: :math:`\eta > 0`; with 1 the matrix is uniform, larger values draw it to the identity.
+    :param sample_method: "onion" or "cvine", see :class:`LKJCholesky`.
+
+    >>> import jax.numpy as jnp, numpyro.distributions as dist
+    >>> round(float(dist.LKJ(2, 1.0).log_prob(jnp.eye(2))), 4)
+    -0.6931
+    """
+
+    arg_constraints = {"concentration": constraints.positive}
+    support = constraints.corr_matrix
+    reparametrized_params = ["concentration"]
+    pytree_aux_fields = ("dimension", "sample_method")
+
+    def __init__(
+        self,
+        dimension: int,
+        concentration: Any = 1.0,
+        sample_method: str = "onion",
+        *,
+        validate_args: bool | None = None,
+    ) -> None:
+        LKJCholesky(dimension, 1.0, sample_method)
+        self.dimension = int(dimension)
+        self.sample_method = sample_method
+        event_shape = (self.dimension, self.dimension)
+        self._declare(concentration=concentration, event_shape=event_shape, validate_args=validate_args)
+
+    @property
+    def base_dist(self) -> Distribution:
+        return LKJCholesky(self.dimension, self.concentration, self.sample_method)
+
+    @property
+    def transforms(self) -> Any:
+        return [CorrMatrixCholeskyTransform().inv]
+
+    @property
+    def mean(self) -> Any:
+        return jnp.eye(self.dimension)
