@@ -4,11 +4,6 @@
 """Probability distributions, constraints and transforms."""
 
 from numpyro.distributions import constraints, transforms
-from numpyro.distributions.censored import (
-    IntervalCensoredDistribution,
-    LeftCensoredDistribution,
-    RightCensoredDistribution,
-)
 from numpyro.distributions.continuous import (
     CAR,
     LKJ,
@@ -81,23 +76,10 @@ from numpyro.distributions.distribution import (
 )
 from numpyro.distributions.mixtures import Mixture, MixtureGeneral, MixtureSameFamily
 from numpyro.distributions.transforms import biject_to
-from numpyro.distributions.truncated import (
-    DoublyTruncatedPowerLaw,
-    LeftTruncatedDistribution,
-    LeftTruncatedGamma,
-    LowerTruncatedPowerLaw,
-    RightTruncatedDistribution,
-    RightTruncatedGamma,
-    TruncatedCauchy,
-    TruncatedDistribution,
-    TruncatedGamma,
-    TruncatedNormal,
-    TruncatedPolyaGamma,
-    TwoSidedTruncatedDistribution,
-    TwoSidedTruncatedGamma,
-)
 
 __all__ = [
+    "CAR",
+    "LKJ",
     "AsymmetricLaplace",
     "AsymmetricLaplaceQuantile",
     "Bernoulli",
@@ -108,7 +90,6 @@ __all__ = [
     "Binomial",
     "BinomialLogits",
     "BinomialProbs",
-    "CAR",
     "Categorical",
     "CategoricalLogits",
     "CategoricalProbs",
@@ -119,7 +100,6 @@ __all__ = [
     "Delta",
     "Dirichlet",
     "Distribution",
-    "DoublyTruncatedPowerLaw",
     "EulerMaruyama",
     "ExpandedDistribution",
     "Exponential",
@@ -133,23 +113,17 @@ __all__ = [
     "HalfNormal",
     "ImproperUniform",
     "Independent",
-    "IntervalCensoredDistribution",
     "InverseGamma",
     "InverseWishart",
     "InverseWishartCholesky",
     "Kumaraswamy",
-    "LKJ",
     "LKJCholesky",
     "Laplace",
-    "LeftCensoredDistribution",
-    "LeftTruncatedDistribution",
-    "LeftTruncatedGamma",
     "Levy",
     "LogNormal",
     "LogUniform",
     "Logistic",
     "LowRankMultivariateNormal",
-    "LowerTruncatedPowerLaw",
     "MaskedDistribution",
     "MatrixNormal",
     "Mixture",
@@ -162,19 +136,9 @@ __all__ = [
     "Poisson",
     "RelaxedBernoulli",
     "RelaxedBernoulliLogits",
-    "RightCensoredDistribution",
-    "RightTruncatedDistribution",
-    "RightTruncatedGamma",
     "SoftLaplace",
     "StudentT",
     "TransformedDistribution",
-    "TruncatedCauchy",
-    "TruncatedDistribution",
-    "TruncatedGamma",
-    "TruncatedNormal",
-    "TruncatedPolyaGamma",
-    "TwoSidedTruncatedDistribution",
-    "TwoSidedTruncatedGamma",
     "Uniform",
     "Unit",
     "Weibull",
