@@ -4,6 +4,11 @@
 """Probability distributions, constraints and transforms."""
 
 from numpyro.distributions import constraints, transforms
+from numpyro.distributions.censored import (
+    IntervalCensoredDistribution,
+    LeftCensoredDistribution,
+    RightCensoredDistribution,
+)
 from numpyro.distributions.continuous import (
     CAR,
     LKJ,
@@ -76,6 +81,21 @@ from numpyro.distributions.distribution import (
 )
 from numpyro.distributions.mixtures import Mixture, MixtureGeneral, MixtureSameFamily
 from numpyro.distributions.transforms import biject_to
+from numpyro.distributions.truncated import (
+    DoublyTruncatedPowerLaw,
+    LeftTruncatedDistribution,
+    LeftTruncatedGamma,
+    LowerTruncatedPowerLaw,
+    RightTruncatedDistribution,
+    RightTruncatedGamma,
+    TruncatedCauchy,
+    TruncatedDistribution,
+    TruncatedGamma,
+    TruncatedNormal,
+    TruncatedPolyaGamma,
+    TwoSidedTruncatedDistribution,
+    TwoSidedTruncatedGamma,
+)
 
 __all__ = [
     "CAR",
@@ -100,6 +120,7 @@ __all__ = [
     "Delta",
     "Dirichlet",
     "Distribution",
+    "DoublyTruncatedPowerLaw",
     "EulerMaruyama",
     "ExpandedDistribution",
     "Exponential",
@@ -113,17 +134,22 @@ __all__ = [
     "HalfNormal",
     "ImproperUniform",
     "Independent",
+    "IntervalCensoredDistribution",
     "InverseGamma",
     "InverseWishart",
     "InverseWishartCholesky",
     "Kumaraswamy",
     "LKJCholesky",
     "Laplace",
+    "LeftCensoredDistribution",
+    "LeftTruncatedDistribution",
+    "LeftTruncatedGamma",
     "Levy",
     "LogNormal",
     "LogUniform",
     "Logistic",
     "LowRankMultivariateNormal",
+    "LowerTruncatedPowerLaw",
     "MaskedDistribution",
     "MatrixNormal",
     "Mixture",
@@ -136,9 +162,19 @@ __all__ = [
     "Poisson",
     "RelaxedBernoulli",
     "RelaxedBernoulliLogits",
+    "RightCensoredDistribution",
+    "RightTruncatedDistribution",
+    "RightTruncatedGamma",
     "SoftLaplace",
     "StudentT",
     "TransformedDistribution",
+    "TruncatedCauchy",
+    "TruncatedDistribution",
+    "TruncatedGamma",
+    "TruncatedNormal",
+    "TruncatedPolyaGamma",
+    "TwoSidedTruncatedDistribution",
+    "TwoSidedTruncatedGamma",
     "Uniform",
     "Unit",
     "Weibull",

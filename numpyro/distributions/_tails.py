@@ -1,0 +1,649 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Probabilities of intervals, far in the tails too, as truncated and censored distributions need them.
+
+Everything here is in standard units, those of a distribution with location 0 and scale 1. An interval ``(a, b)`` has
+an end that is None where it is unbounded; an infinite end means the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import functools
+import math
+from typing import Any
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+from jax.scipy.special import gammainc, gammaincc, gammaln, log_ndtr, ndtr, ndtri
+import numpy as np
+
+from numpyro._shapes import broadcast_shapes, shape_of
+from numpyro.distributions._special import betaln
+from numpyro.distributions.continuous import (
+    Cauchy,
+    Exponential,
+    Gamma,
+    HalfCauchy,
+    HalfNormal,
+    Laplace,
+    Logistic,
+    Normal,
+    SoftLaplace,
+    StudentT,
+    Weibull,
+)
+from numpyro.distributions.distribution import Distribution, ExpandedDistribution, TransformedDistribution
+from numpyro.distributions.util import log1mexp, logdiffexp
+
+__all__ = [
+    "GammaLine",
+    "Gaussian",
+    "Line",
+    "Symmetric",
+    "log_interval",
+    "log_lower_gamma",
+    "log_survival",
+    "log_upper_gamma",
+    "standardized",
+]
+
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+# exp(-60) is above the smallest float32 even when it is multiplied by a probability of that size's rounding error.
+UNDERFLOW = -60.0
+
+
+class Line:
+    """A distribution as seen from its tails: here, any one with a distribution function and quantiles.
+
+    Its upper tail is 1 minus the lower one; that keeps its digits only if ``log_cdf`` keeps those of ``1 - cdf``.
+    """
+
+    # Logarithm of the mass of an interval from which on quantiles are computed by logarithms.
+    smallest_mass = UNDERFLOW
+
+    def __init__(self, standard: Distribution) -> None:
+        self.standard = standard
+
+    def log_cdf(self, z: Any) -> Any:
+        return _at_finite(self._log_cdf, z)
+
+    def log_sf(self, z: Any) -> Any:
+        return _at_finite(self._log_sf, z, upper=True)
+
+    def _log_cdf(self, z: Any) -> Any:
+        return self.standard.log_cdf(z)
+
+    def _log_sf(self, z: Any) -> Any:
+        return log1mexp(self._log_cdf(z))
+
+    def log_mass(self, a: Any, b: Any) -> Any:
+        """Logarithm of the probability of the interval."""
+        if a is None:
+            return self.log_cdf(b)
+        if b is None:
+            return self.log_sf(a)
+        below, above = (self.log_cdf(a), self.log_cdf(b)), (self.log_sf(b), self.log_sf(a))
+        upper = lax.stop_gradient(above[1] < below[1])
+        return logdiffexp(jnp.where(upper, above[1], below[1]), jnp.where(upper, above[0], below[0]))
+
+    def log_density(self, z: Any, a: Any, b: Any) -> Any:
+        """Log density at a point of the interval, given that the variable is in it."""
+        return self.standard.log_prob(z) - self.log_mass(a, b)
+
+    def log_share(self, part: tuple[Any, Any], whole: tuple[Any, Any]) -> Any:
+        """Logarithm of the probability of an interval, given that the variable is in a larger one."""
+        return self.log_mass(*part) - self.log_mass(*whole)
+
+    def quantile(self, q: Any, a: Any, b: Any) -> Any:
+        """The point of the interval with the share ``q`` of the interval's probability below it."""
+        q = jnp.asarray(q)
+        log_mass = self.log_mass(a, b)
+        log_below = -jnp.inf if a is None else self.log_cdf(a)
+        log_above = -jnp.inf if b is None else self.log_sf(b)
+
+        def near() -> Any:
+            mass = jnp.exp(log_mass)
+            return self._point(jnp.exp(log_below) + q * mass, jnp.exp(log_above) + (1 - q) * mass)
+
+        def far() -> Any:
+            log_p = jnp.logaddexp(log_below, jnp.log(q) + log_mass)
+            log_s = jnp.logaddexp(log_above, jnp.log1p(-q) + log_mass)
+            return self._point_of_logs(log_p, log_s)
+
+        return lax.cond(jnp.all(log_mass > self.smallest_mass), near, far)
+
+    def moments(self, a: Any, b: Any) -> tuple[Any, Any]:
+        """Mean and variance, given that the variable is in the interval."""
+        raise NotImplementedError
+
+    def _point(self, below: Any, above: Any) -> Any:
+        """The point with these probabilities below and above it."""
+        return self.standard.icdf(below)
+
+    def _point_of_logs(self, log_below: Any, log_above: Any) -> Any:
+        """The same, from the logarithms of these probabilities."""
+        return self.standard.icdf(jnp.exp(log_below))
+
+
+def _at_finite(function: Callable[[Any], Any], z: Any, upper: bool = False) -> Any:
+    """A log probability of a tail, with no nan among its gradients at infinity."""
+    z = jnp.asarray(z)
+    finite = jnp.isfinite(z)
+    at_end = jnp.where((z > 0) != upper, 0.0, -jnp.inf)
+    return jnp.where(finite, function(jnp.where(finite, z, 0.0)), jnp.where(jnp.isnan(z), jnp.nan, at_end))
+
+
+class Symmetric(Line):
+    """A distribution symmetric about 0, with a smooth density: what is far up is looked at from below."""
+
+    def _log_sf(self, z: Any) -> Any:
+        return self._log_cdf(-z)
+
+    def _tail_quantile(self, log_p: Any) -> Any:
+        """The quantile of a probability below one half, given by its logarithm."""
+        return self.standard.icdf(jnp.exp(log_p))
+
+    def log_mass(self, a: Any, b: Any) -> Any:
+        if a is None or b is None:
+            return super().log_mass(a, b)
+        a, b = _below(a, b)
+        narrow = self._is_narrow(a, b)
+        wide = logdiffexp(self.log_cdf(jnp.where(narrow, 1.0, b)), self.log_cdf(jnp.where(narrow, 0.0, a)))
+        a, b = jnp.where(narrow, a, 0.0), jnp.where(narrow, b, 1.0)
+        center = 0.5 * (a + b)
+        reference = self.standard.log_prob(center)
+        share = _quadrature(lambda t: jnp.exp(self.standard.log_prob(center + t) - reference), 0.5 * (b - a))
+        return jnp.where(narrow, reference + jnp.log(share), wide)
+
+    def _is_narrow(self, a: Any, b: Any) -> Any:
+        """Where the density varies so little that its integral is better than a difference of probabilities."""
+        width = b - a
+        safe_a, safe_b = jnp.where(jnp.isfinite(width), a, 0.0), jnp.where(jnp.isfinite(width), b, 1.0)
+        rise = self.standard.log_prob(safe_b) - self.standard.log_prob(safe_a)
+        return lax.stop_gradient((width < 0.5) & (jnp.abs(rise) < 1))
+
+    def _point(self, below: Any, above: Any) -> Any:
+        is_lower = below < above
+        z = self.standard.icdf(jnp.where(is_lower, below, above))
+        return jnp.where(is_lower, z, -z)
+
+    def _point_of_logs(self, log_below: Any, log_above: Any) -> Any:
+        is_lower = log_below < log_above
+        z = self._tail_quantile(jnp.where(is_lower, log_below, log_above))
+        return jnp.where(is_lower, z, -z)
+
+    def moments(self, a: Any, b: Any) -> tuple[Any, Any]:
+        if a is None:
+            mean, variance = self._moments_of_tail(-b)
+            return -mean, variance
+        if b is None:
+            return self._moments_of_tail(a)
+        flip = jnp.asarray(a + b) > 0
+        b, a = (-end for end in _below(a, b))
+        narrow = self._is_narrow(a, b)
+        wide_mean, wide_variance = self._moments_of_wide(jnp.where(narrow, 0.0, a), jnp.where(narrow, 1.0, b))
+        a, b = jnp.where(narrow, a, 0.0), jnp.where(narrow, b, 1.0)
+        center, half_width = 0.5 * (a + b), 0.5 * (b - a)
+        reference = self.standard.log_prob(center)
+        density = lambda t: jnp.exp(self.standard.log_prob(center + t) - reference)
+        zeroth, first, second = (_quadrature(lambda t, k=k: t**k * density(t), half_width) for k in range(3))
+        shift = first / zeroth
+        mean = jnp.where(narrow, center + shift, wide_mean)
+        return jnp.where(flip, mean, -mean), jnp.where(narrow, second / zeroth - shift**2, wide_variance)
+
+    def _moments_of_tail(self, a: Any) -> tuple[Any, Any]:
+        """Mean and variance, given that the variable is above ``a``."""
+        raise NotImplementedError
+
+    def _moments_of_wide(self, a: Any, b: Any) -> tuple[Any, Any]:
+        """Mean and variance on a wide interval with its middle above 0."""
+        raise NotImplementedError
+
+
+def _below(a: Any, b: Any) -> tuple[Any, Any]:
+    """The interval, reflected where its middle lies above 0."""
+    flip = jnp.asarray(a + b) > 0
+    return jnp.where(flip, -b, a), jnp.where(flip, -a, b)
+
+
+@functools.cache
+def _legendre(n: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.legendre.leggauss(n)
+
+
+@functools.cache
+def _laguerre(n: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.laguerre.laggauss(n)
+
+
+def _quadrature(function: Callable[[Any], Any], half_width: Any) -> Any:
+    """Integral of a smooth function from ``-half_width`` to ``half_width``; the points stand along a new first axis."""
+    nodes, weights = (_leading(x, half_width) for x in _legendre(8))
+    return half_width * jnp.sum(weights * function(nodes * half_width), 0)
+
+
+def _leading(x: np.ndarray, *others: Any) -> np.ndarray:
+    """A vector along a new axis before those of the others."""
+    rank = max(jnp.ndim(other) for other in others)
+    return x.reshape((-1,) + (1,) * rank)
+
+
+class Gaussian(Symmetric):
+    r"""The standard normal distribution.
+
+    Masses are relative to the density :math:`\varphi(c)` at the interval's point ``c`` next to 0, so that nothing of
+    the size of :math:`c^2` is added and taken away again. In the tail that is Mills' ratio,
+    :math:`R(a) = (1 - \Phi(a)) / \varphi(a)`.
+    """
+
+    def _log_cdf(self, z: Any) -> Any:
+        return _log_ndtr(z)
+
+    def _tail_quantile(self, log_p: Any) -> Any:
+        return log_ndtri(log_p)
+
+    def _log_relative_mass(self, a: Any, b: Any) -> Any:
+        if a is None:
+            return _log_relative_tail(-jnp.asarray(b))
+        if b is None:
+            return _log_relative_tail(jnp.asarray(a))
+        b, a = (-end for end in _below(a, b))
+        narrow = self._is_narrow(a, b)
+        wide = self._log_relative_mass_of_wide(jnp.where(narrow, 0.0, a), jnp.where(narrow, 1.0, b))
+        a, b = jnp.where(narrow, a, 0.0), jnp.where(narrow, b, 1.0)
+        center, nearest = 0.5 * (a + b), jnp.maximum(a, 0.0)
+        integral = _quadrature(lambda t: jnp.exp(-0.5 * (center + t - nearest) * (center + t + nearest)), 0.5 * (b - a))
+        return jnp.where(narrow, jnp.log(integral), wide)
+
+    def _log_relative_mass_of_wide(self, a: Any, b: Any) -> Any:
+        """For an interval with its middle above 0."""
+        in_tail = a > 0
+        start, ratio = self._tails(jnp.maximum(a, 0.0), b)
+        tail = jnp.log(start) + jnp.log1p(-ratio)
+        lower = jnp.where(in_tail, 0.0, a)
+        across = HALF_LOG_2PI + jnp.log1p(-(_ndtr(lower) + _ndtr(-jnp.where(in_tail, 1.0, b))))
+        return jnp.where(in_tail, tail, across)
+
+    @staticmethod
+    def _tails(a: Any, b: Any) -> tuple[Any, Any]:
+        """Mills' ratio at ``a``, and the share of the tail from ``a`` on that lies beyond ``b``."""
+        bounded = jnp.isfinite(b)
+        end = jnp.where(bounded, b, a + 1.0)
+        start = mills_ratio(a)
+        share = mills_ratio(end) / start * jnp.exp(-0.5 * (end - a) * (end + a))
+        return start, jnp.where(bounded, share, 0.0)
+
+    def log_mass(self, a: Any, b: Any) -> Any:
+        nearest = self._reference(a, b)
+        return self._log_relative_mass(a, b) - 0.5 * nearest * nearest - HALF_LOG_2PI
+
+    @staticmethod
+    def _reference(a: Any, b: Any) -> Any:
+        """The interval's point next to 0."""
+        lower = jnp.asarray(0.0) if a is None else jnp.maximum(a, 0.0)
+        return lower if b is None else jnp.minimum(lower, b)
+
+    def log_density(self, z: Any, a: Any, b: Any) -> Any:
+        nearest = self._reference(a, b)
+        return -0.5 * (z - nearest) * (z + nearest) - self._log_relative_mass(a, b)
+
+    def log_share(self, part: tuple[Any, Any], whole: tuple[Any, Any]) -> Any:
+        inner, outer = self._reference(*part), self._reference(*whole)
+        shift = -0.5 * (inner - outer) * (inner + outer)
+        return shift + self._log_relative_mass(*part) - self._log_relative_mass(*whole)
+
+    def _moments_of_tail(self, a: Any) -> tuple[Any, Any]:
+        return _tail_moments(jnp.asarray(a))
+
+    def _moments_of_wide(self, a: Any, b: Any) -> tuple[Any, Any]:
+        in_tail = a > 0
+        # In the tail: what is beyond a without what is beyond b, about a.
+        lower = jnp.maximum(a, 0.0)
+        _, ratio = self._tails(lower, b)
+        upper = jnp.where(jnp.isfinite(b), b, lower + 1.0)
+        (excess, variance), (upper_excess, upper_variance) = _excess_moments(lower), _excess_moments(upper)
+        beyond = upper - lower + upper_excess
+        mean = (excess - ratio * beyond) / (1 - ratio)
+        second = (variance + excess**2 - ratio * (upper_variance + beyond**2)) / (1 - ratio)
+        # Across 0: by the densities at both ends.
+        left, right = jnp.where(in_tail, -1.0, a), jnp.where(in_tail, 1.0, b)
+        mass = 1 - _ndtr(left) - _ndtr(-right)
+        at_left, at_right = _density(left) / mass, _density(right) / mass
+        across = at_left - at_right
+        slope = _zero_at_infinity(left, at_left) - _zero_at_infinity(right, at_right)
+        return (
+            jnp.where(in_tail, lower + mean, across),
+            jnp.where(in_tail, second - mean**2, 1 + slope - across**2),
+        )
+
+
+def _ndtr(z: Any) -> Any:
+    finite = jnp.isfinite(z)
+    return jnp.where(finite, ndtr(jnp.where(finite, z, 0.0)), jnp.where(z > 0, 1.0, 0.0))
+
+
+def _density(z: Any) -> Any:
+    finite = jnp.isfinite(z)
+    safe = jnp.where(finite, z, 0.0)
+    return jnp.where(finite, jnp.exp(-0.5 * safe * safe - HALF_LOG_2PI), 0.0)
+
+
+def _zero_at_infinity(z: Any, density: Any) -> Any:
+    finite = jnp.isfinite(z)
+    return jnp.where(finite, jnp.where(finite, z, 0.0) * density, 0.0)
+
+
+FAR = 3.0
+
+
+def _excess_fractions(a: Any) -> tuple[Any, Any]:
+    """K and K' with ``1 / R(a) = a + K``, ``K = 1 / (a + K')``: Laplace's continued fraction (DLMF 7.9.3), a >= 3."""
+    rest: Any = 0.0
+    for k in range(20, 1, -1):
+        rest = k / (a + rest)
+    return 1 / (a + rest), rest
+
+
+def _excess(a: Any) -> Any:
+    """Mean of ``z - a`` given ``z > a``, that is ``1 / R(a) - a``."""
+    far = a > FAR
+    near = jnp.where(far, 0.0, a)
+    by_density = jnp.exp(-0.5 * near * near - HALF_LOG_2PI - log_ndtr(-near)) - near
+    return jnp.where(far, _excess_fractions(jnp.where(far, a, FAR))[0], by_density)
+
+
+def mills_ratio(a: Any) -> Any:
+    r""":math:`(1 - \Phi(a)) / \varphi(a)`, for a >= 0."""
+    return 1 / (a + _excess(a))
+
+
+def _excess_moments(a: Any) -> tuple[Any, Any]:
+    """Mean and variance of ``z - a`` given ``z > a``."""
+    far = a > FAR
+    excess = _excess(a)
+    first, second = _excess_fractions(jnp.where(far, a, FAR))
+    return excess, jnp.where(far, first * (second - first), 1 - (a + excess) * excess)
+
+
+def _tail_moments(a: Any) -> tuple[Any, Any]:
+    """Mean and variance of ``z`` given ``z > a``."""
+    unbounded = a == -jnp.inf
+    a = jnp.where(unbounded, 0.0, a)
+    excess, variance = _excess_moments(a)
+    # Far below 0 the excess is -a and a little.
+    little = jnp.exp(-0.5 * a * a - HALF_LOG_2PI - log_ndtr(-a))
+    mean = jnp.where(a > 0, a + excess, little)
+    variance = jnp.where(a > 0, variance, 1 + little * (a - little))
+    return jnp.where(unbounded, 0.0, mean), jnp.where(unbounded, 1.0, variance)
+
+
+def _log_relative_tail(a: Any) -> Any:
+    """Logarithm of the mass above ``a``, relative to the density at ``max(a, 0)``."""
+    bounded = jnp.isfinite(a)
+    a = jnp.where(bounded, a, 0.0)
+    tail = jnp.log(mills_ratio(jnp.maximum(a, 0.0)))
+    return jnp.where(bounded, jnp.where(a > 0, tail, HALF_LOG_2PI + log_ndtr(-jnp.minimum(a, 0.0))), HALF_LOG_2PI)
+
+
+def log_ndtri(log_p: Any) -> Any:
+    """Quantile of the standard normal distribution, from the logarithm of a probability below one half."""
+    far, near_p, far_p = _split(log_p)
+
+    # log_ndtr is concave, and the start lies left of the root.
+    z = _root(lambda z: _log_ndtr(z) - far_p, -jnp.sqrt(-2 * far_p), 4)
+    return jnp.where(far, z, ndtri(jnp.exp(near_p)))
+
+
+def _log_ndtr(z: Any) -> Any:
+    """``log_ndtr`` with a derivative that is accurate far in the lower tail."""
+    far = z < -FAR
+    tail = jnp.minimum(z, -FAR)
+    return jnp.where(
+        far, jnp.log(mills_ratio(-tail)) - 0.5 * tail * tail - HALF_LOG_2PI, log_ndtr(jnp.maximum(z, -FAR))
+    )
+
+
+def _split(log_p: Any) -> tuple[Any, Any, Any]:
+    """Which probabilities would underflow, and the logarithms with harmless ones in the places of the others."""
+    far = jnp.asarray(log_p) < UNDERFLOW
+    return far, jnp.where(far, UNDERFLOW, log_p), jnp.where(far, log_p, UNDERFLOW)
+
+
+def _root(function: Callable[[Any], Any], start: Any, steps: int) -> Any:
+    """A root by Newton's method, differentiable with respect to whatever the function depends on."""
+
+    def solve(function: Callable[[Any], Any], x: Any) -> Any:
+        def step(_: Any, x: Any) -> Any:
+            value, slope = jax.jvp(function, (x,), (jnp.ones_like(x),))
+            return x - value / slope
+
+        return lax.fori_loop(0, steps, step, x)
+
+    return lax.custom_root(function, lax.stop_gradient(start), solve, lambda g, y: y / g(jnp.ones_like(y)))
+
+
+class LaplaceLine(Symmetric):
+    """The standard Laplace distribution, in closed form."""
+
+    def log_mass(self, a: Any, b: Any) -> Any:
+        if a is None or b is None:
+            return super().log_mass(a, b)
+        a, b = _below(a, b)
+        one_sided = b <= 0
+        side = logdiffexp(jnp.where(one_sided, b, 0.0), jnp.where(one_sided, a, -1.0)) - math.log(2)
+        lower, upper = jnp.where(one_sided, -1.0, a), jnp.where(one_sided, 1.0, b)
+        across = jnp.log(-0.5 * (jnp.expm1(lower) + jnp.expm1(-upper)))
+        return jnp.where(one_sided, side, across)
+
+    def _tail_quantile(self, log_p: Any) -> Any:
+        return log_p + math.log(2)
+
+
+class LogisticLine(Symmetric):
+    """The standard logistic distribution."""
+
+    def _tail_quantile(self, log_p: Any) -> Any:
+        return log_p - log1mexp(log_p)
+
+
+class SecantLine(Symmetric):
+    """The standard hyperbolic secant distribution, whose lower tail is that of ``2/pi exp(z)``."""
+
+    def _log_cdf(self, z: Any) -> Any:
+        far = z < -20
+        return jnp.where(far, z + math.log(2 / math.pi), jnp.log(self.standard.cdf(jnp.where(far, -20.0, z))))
+
+    def _tail_quantile(self, log_p: Any) -> Any:
+        far, near_p, far_p = _split(log_p)
+        return jnp.where(far, far_p + math.log(math.pi / 2), self.standard.icdf(jnp.exp(near_p)))
+
+
+class CauchyLine(Symmetric):
+    """The standard Cauchy distribution."""
+
+    def _moments_of_tail(self, a: Any) -> tuple[Any, Any]:
+        return jnp.inf, jnp.inf
+
+    def _moments_of_wide(self, a: Any, b: Any) -> tuple[Any, Any]:
+        angle = math.pi * jnp.exp(self.log_mass(a, b))
+        # log((1 + b^2) / (1 + a^2)) / 2
+        mean = 0.5 * jnp.log1p((b - a) * ((b + a) / (1 + a * a))) / angle
+        return mean, (b - a) / angle - 1 - mean**2
+
+
+class StudentLine(Symmetric):
+    r"""Student's t distribution of unit scale.
+
+    Where the incomplete beta function underflows: in :math:`v = \log(1 + z^2 / \nu)` the logarithm of the tail is
+    nearly linear, which suits both integration (by Gauss and Laguerre) and Newton's method.
+    """
+
+    def _log_tail(self, v: Any) -> Any:
+        r"""Logarithm of the mass beyond :math:`\sqrt{\nu (e^v - 1)}`.
+
+        By DLMF 8.17.1 with :math:`t = e^{-s}` the mass is
+        :math:`\int_v^\infty e^{-\nu s / 2} (1 - e^{-s})^{-1/2} ds / (2 B(1/2, \nu / 2))`.
+        """
+        df = self.standard.df
+        rate = 0.5 * df + 0.5 / jnp.expm1(v)
+        front = -math.log(2.0) - betaln(0.5, 0.5 * df) - 0.5 * df * v - jnp.log(rate)
+        return front + _log_integral(
+            lambda u: -0.5 * df * (u / rate) - 0.5 * jnp.log(-jnp.expm1(-(v + u / rate))), rate, v
+        )
+
+    def _log_cdf(self, z: Any) -> Any:
+        # The density bounds the mass well enough to tell where that underflows.
+        far = lax.stop_gradient((z < -1) & (self.standard.log_prob(z) < UNDERFLOW))
+        far_z, near_z = jnp.where(far, z, -1.0), jnp.where(far, -1.0, z)
+        log_tail = self._log_tail(jnp.log1p(far_z * far_z / self.standard.df))
+        return jnp.where(far, log_tail, jnp.log(self.standard.cdf(near_z)))
+
+    def _tail_quantile(self, log_p: Any) -> Any:
+        far, near_p, far_p = _split(log_p)
+        v = _root(lambda v: self._log_tail(v) - far_p, -2 * far_p / self.standard.df, 6)
+        return jnp.where(far, -jnp.sqrt(self.standard.df * jnp.expm1(v)), self.standard.icdf(jnp.exp(near_p)))
+
+
+def _log_integral(log_integrand: Callable[[Any], Any], *operands: Any) -> Any:
+    """Logarithm of the integral over ``u > 0`` of a function that decays nearly like ``exp(-u)``.
+
+    The points stand along a new axis, before those of what the function computes with.
+    """
+    nodes, weights = (_leading(x, *operands) for x in _laguerre(32))
+    return jnp.log(jnp.sum(jnp.exp(np.log(weights) + nodes + log_integrand(nodes)), 0))
+
+
+def log_lower_gamma(a: Any, x: Any) -> Any:
+    """Logarithm of the regularised lower incomplete gamma function P(a, x), where P itself underflows too.
+
+    >>> round(log_lower_gamma(50.0, 0.01).item(), 3)
+    -378.746
+    """
+    far = lax.stop_gradient(x < a * jnp.exp(-6 / jnp.sqrt(a)))
+    positive = x > 0
+    far_x, near_x = jnp.where(far & positive, x, 0.5 * a), jnp.where(far, a, x)
+    # With t = x exp(-u / (a - x)) in the integral of t^(a - 1) exp(-t)
+    rate = a - far_x
+    rest = _log_integral(lambda u: -a * (u / rate) - far_x * jnp.expm1(-u / rate), rate)
+    tail = a * jnp.log(far_x) - far_x - gammaln(a) - jnp.log(rate) + rest
+    return jnp.where(far, jnp.where(positive, tail, -jnp.inf), jnp.log(gammainc(a, near_x)))
+
+
+def log_upper_gamma(a: Any, x: Any) -> Any:
+    """Logarithm of the regularised upper incomplete gamma function Q(a, x), where Q itself underflows too.
+
+    >>> round(log_upper_gamma(1.0, 500.0).item(), 3)
+    -500.0
+    """
+    far = lax.stop_gradient(x > a + 6 * jnp.sqrt(a) + 6)
+    far_x, near_x = jnp.where(far, x, a + 7.0), jnp.where(far, a, x)
+    # With t = x (1 + u / (x - a + 1)) in the integral of t^(a - 1) exp(-t)
+    rate = far_x - a + 1.0
+    rest = _log_integral(lambda u: -far_x * (u / rate) + (a - 1.0) * jnp.log1p(u / rate), rate)
+    tail = a * jnp.log(far_x) - far_x - gammaln(a) - jnp.log(rate) + rest
+    return jnp.where(far, tail, jnp.log(gammaincc(a, near_x)))
+
+
+class GammaLine(Line):
+    """The gamma distribution of unit rate."""
+
+    def _log_cdf(self, z: Any) -> Any:
+        return log_lower_gamma(self.standard.concentration, z)
+
+    def _log_sf(self, z: Any) -> Any:
+        return log_upper_gamma(self.standard.concentration, z)
+
+    # Quantiles from above are needed much earlier than underflow makes it necessary.
+    smallest_mass = -3.0
+
+    def _point_of_logs(self, log_below: Any, log_above: Any) -> Any:
+        shape = self.standard.concentration
+        is_lower = log_below < log_above
+        log_p = jnp.where(is_lower, log_below, log_above)
+
+        def residual(t: Any) -> Any:
+            z = jnp.exp(t)
+            return jnp.where(is_lower, self._log_cdf(z), self._log_sf(z)) - log_p
+
+        # As functions of log z both are concave; both starts lie on the side from which Newton's method descends to
+        # the root: P(a, x) < x^a / Gamma(a + 1), and Q(a, a + L + sqrt(2 a L)) < exp(-L) (Boucheron, Lugosi, Massart,
+        # *Concentration Inequalities*, 2013, section 2.4).
+        lower = (log_p + gammaln(shape + 1.0)) / shape
+        upper = jnp.log(shape - log_p + jnp.sqrt(-2 * shape * log_p))
+        return jnp.exp(_root(residual, jnp.where(is_lower, lower, upper), 10))
+
+    def moments(self, a: Any, b: Any) -> tuple[Any, Any]:
+        """Mean and variance, by the masses under larger concentrations."""
+        shape = self.standard.concentration
+        log_mass = self.log_mass(a, b)
+        by_order = [GammaLine(Gamma(shape + k, 1.0)).log_mass(a, b) - log_mass for k in (1.0, 2.0)]
+        mean = shape * jnp.exp(by_order[0])
+        return mean, shape * (shape + 1.0) * jnp.exp(by_order[1]) - mean**2
+
+
+LINES: dict[type[Distribution], type[Symmetric]] = {
+    Normal: Gaussian,
+    Cauchy: CauchyLine,
+    StudentT: StudentLine,
+    Laplace: LaplaceLine,
+    Logistic: LogisticLine,
+    SoftLaplace: SecantLine,
+}
+
+
+def standardized(base: Distribution) -> tuple[Any, Any, Line]:
+    """Location, scale and standard form of a distribution on the real line, or of a gamma distribution."""
+    while isinstance(base, ExpandedDistribution):
+        base = base.base_dist
+    if isinstance(base, Gamma):
+        return 0.0, 1 / base.rate, GammaLine(Gamma(base.concentration, 1.0))
+    for family, line in LINES.items():
+        if isinstance(base, family):
+            shape = {"df": base.df} if family is StudentT else {}
+            return base.loc, base.scale, line(family(loc=0.0, scale=1.0, **shape))
+    return 0.0, 1.0, Line(base)
+
+
+def log_survival(base: Distribution, value: Any) -> Any:
+    """Logarithm of the probability of a larger value; accurate far in the upper tail of the families that say so."""
+    if isinstance(base, ExpandedDistribution):
+        shape = broadcast_shapes(shape_of(value), base.batch_shape)
+        return jnp.broadcast_to(log_survival(base.base_dist, value), shape)
+    if isinstance(base, TransformedDistribution) and all(isinstance(t.sign, int) for t in base.transforms):
+        value, sign = base._inverse(value)
+        return log_survival(base.base_dist, value) if sign > 0 else base.base_dist.log_cdf(value)
+    if isinstance(base, Exponential):
+        return -base.rate * jnp.maximum(value, 0.0)
+    if isinstance(base, Weibull):
+        z = jnp.asarray(value) / base.scale
+        return -(jnp.where(z > 0, z, 1.0) ** base.concentration) * (z > 0)
+    if isinstance(base, HalfNormal):
+        return math.log(2) + log_ndtr(-jnp.maximum(value, 0.0) / base.scale)
+    if isinstance(base, HalfCauchy):
+        return jnp.log(2 / math.pi * jnp.arctan2(base.scale, jnp.maximum(value, 0.0)))
+    loc, scale, line = standardized(base)
+    if type(line) is Line and type(base).log_cdf is Distribution.log_cdf:
+        return jnp.log1p(-base.cdf(value))
+    return line.log_sf((value - loc) / scale)
+
+
+def log_interval(base: Distribution, low: Any, high: Any) -> Any:
+    """Logarithm of the probability of a value above ``low`` and at most ``high``.
+
+    It is the difference of the probabilities of the smaller tail; -inf where the interval is empty.
+    """
+    empty = jnp.asarray(low) >= high
+    high = jnp.where(empty, low + 1.0, high)
+    loc, scale, line = standardized(base)
+    if type(line) is not Line:
+        log_mass = line.log_mass((low - loc) / scale, (high - loc) / scale)
+    else:
+        lower, upper = (base.log_cdf(low), base.log_cdf(high)), (log_survival(base, high), log_survival(base, low))
+        is_upper = lax.stop_gradient(upper[1] < lower[1])
+        larger, smaller = (jnp.where(is_upper, upper[end], lower[end]) for end in (1, 0))
+        same = larger <= smaller
+        log_mass = jnp.where(same, -jnp.inf, logdiffexp(jnp.where(same, 0.0, larger), jnp.where(same, -1.0, smaller)))
+    return jnp.where(empty, -jnp.inf, log_mass)
