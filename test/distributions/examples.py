@@ -404,6 +404,16 @@ EXAMPLES = [
         {"temperature": positive(1.4), "logits": real(0.6)},
         _RelaxedBernoulli(a=0.0, b=1.0),
     ),
+    Example(
+        dist.HurdleGamma,
+        {"gate": unit(0.3), "concentration": positive(2.6), "rate": positive(1.7)},
+        "SciPy has no point masses; see test_continuous.py",
+    ),
+    Example(
+        dist.HurdleLogNormal,
+        {"gate": unit(0.3), **LOC_SCALE},
+        "SciPy has no point masses; see test_continuous.py",
+    ),
     # Vectors and matrices
     Example(
         dist.MultivariateStudentT,

@@ -139,6 +139,68 @@ def test_sparse_and_dense_graphs_agree():
     np.testing.assert_allclose(traced, dense.log_prob(value), rtol=1e-5)
 
 
+HURDLES = [
+    (dist.HurdleGamma(0.3, 2.6, 1.7), scipy.stats.gamma(2.6, scale=1 / 1.7)),
+    (dist.HurdleLogNormal(0.3, 0.2, 0.7), scipy.stats.lognorm(0.7, scale=np.exp(0.2))),
+]
+
+
+@pytest.mark.parametrize("d, positive", HURDLES, ids=["Gamma", "LogNormal"])
+def test_hurdles_are_a_point_mass_and_a_density(d, positive):
+    values = np.array([-1.0, 0.0, 1e-3, 0.7, 30.0])
+    above = values > 0
+    log_density = np.where(above, np.log(0.7) + positive.logpdf(np.where(above, values, 1)), -np.inf)
+    np.testing.assert_allclose(d.log_prob(values), np.where(values == 0, np.log(0.3), log_density), rtol=1e-4)
+    np.testing.assert_allclose(d.cdf(values), np.where(values < 0, 0, 0.3 + 0.7 * positive.cdf(values)), rtol=1e-5)
+    np.testing.assert_allclose(d.mean, 0.7 * positive.mean(), rtol=1e-5)
+    second = 0.7 * (positive.var() + positive.mean() ** 2)
+    np.testing.assert_allclose(d.variance, second - (0.7 * positive.mean()) ** 2, rtol=1e-5)
+    draws = np.asarray(d.sample(jax.random.key(2), (20_000,)), np.float64)
+    assert abs((draws == 0).mean() - 0.3) < 5 * np.sqrt(0.21 / 20_000)
+    assert scipy.stats.kstest(draws[draws > 0], positive.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("gate, at_zero, above", [(0.0, -np.inf, True), (1.0, 0.0, False)])
+def test_a_gate_can_be_closed_or_open(gate, at_zero, above):
+    d = dist.HurdleGamma(gate, 2.0, 1.0)
+    density = d.log_prob(np.array([0.0, 1.0]))
+    np.testing.assert_array_equal(density, [at_zero, dist.Gamma(2.0, 1.0).log_prob(1.0) if above else -np.inf])
+    value = 1.0 if above else 0.0
+    assert np.isfinite(jax.grad(lambda gate: dist.HurdleGamma(gate, 2.0, 1.0).log_prob(value))(gate))
+
+
+NOT_DEFINITE = np.float32([[1.0, 1.2, 0.0], [1.2, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: dist.Wishart(6.0, scale_tril=x * SCALE_TRIL),
+        lambda x: dist.InverseWishart(6.0, scale_tril=x * SCALE_TRIL),
+        lambda x: dist.WishartCholesky(6.0, scale_tril=x * SCALE_TRIL),
+        lambda x: dist.InverseWishartCholesky(6.0, scale_tril=x * SCALE_TRIL),
+        lambda x: dist.LKJ(3, x),
+        lambda x: dist.LKJCholesky(3, x),
+    ],
+    ids=["Wishart", "InverseWishart", "WishartCholesky", "InverseWishartCholesky", "LKJ", "LKJCholesky"],
+)
+def test_matrices_that_are_not_definite_have_no_density(make):
+    """And leave the gradient of those that are as it is."""
+    d = make(1.5)
+    inside = np.asarray(d.sample(jax.random.key(0)))
+    outside = NOT_DEFINITE if "Cholesky" not in type(d).__name__ else -inside
+
+    def total(x, values):
+        log_prob = make(x).log_prob(values)
+        return jnp.where(jnp.isneginf(log_prob), 0.0, log_prob).sum(), log_prob
+
+    both, log_prob = jax.grad(total, argnums=(0, 1), has_aux=True)(1.5, np.stack([inside, outside]))
+    alone, expected = jax.grad(total, argnums=(0, 1), has_aux=True)(1.5, inside)
+    np.testing.assert_allclose(log_prob, [expected, -np.inf], rtol=1e-6)
+    np.testing.assert_allclose(both[0], alone[0], rtol=1e-5)
+    np.testing.assert_allclose(both[1], [alone[1], 0 * inside], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "make, message",
     [

@@ -16,6 +16,7 @@ from numpyro.distributions.continuous.correlation import (
     LKJ,
     LKJCholesky,
 )
+from numpyro.distributions.continuous.hurdle import HurdleGamma, HurdleLogNormal
 from numpyro.distributions.continuous.matrices import (
     InverseWishart,
     InverseWishartCholesky,
@@ -83,6 +84,8 @@ __all__ = [
     "Gumbel",
     "HalfCauchy",
     "HalfNormal",
+    "HurdleGamma",
+    "HurdleLogNormal",
     "InverseGamma",
     "InverseWishart",
     "InverseWishartCholesky",

@@ -15,10 +15,11 @@ from jax.scipy.special import gammaln
 import numpy as np
 
 from numpyro.distributions import constraints
+from numpyro.distributions.continuous.matrices import safe_cholesky
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.distribution.transformed import _TransformedFamily
 from numpyro.distributions.transforms import CorrMatrixCholeskyTransform
-from numpyro.distributions.util import signed_stick_breaking_tril
+from numpyro.distributions.util import signed_stick_breaking_tril, tri_logabsdet
 
 __all__ = ["LKJ", "LKJCholesky"]
 
@@ -147,12 +148,17 @@ class LKJ(_TransformedFamily):
         self._declare(concentration=concentration, event_shape=event_shape, validate_args=validate_args)
 
     @property
-    def base_dist(self) -> Distribution:
+    def base_dist(self) -> LKJCholesky:  # type: ignore[override]
         return LKJCholesky(self.dimension, self.concentration, self.sample_method)
 
     @property
     def transforms(self) -> Any:
         return [CorrMatrixCholeskyTransform().inv]
+
+    def log_prob(self, value: Any, intermediates: Any = None) -> Any:
+        inside, tril = safe_cholesky(value)
+        log_kernel = 2 * (jnp.asarray(self.concentration) - 1) * tri_logabsdet(tril)
+        return jnp.where(inside, log_kernel - self.base_dist._log_normalizer(), -jnp.inf)
 
     @property
     def mean(self) -> Any:

@@ -24,9 +24,37 @@ __all__ = ["InverseWishart", "InverseWishartCholesky", "Wishart", "WishartCholes
 
 
 def _solve_tril(tril: Any, matrix: Any) -> Any:
+    """Solve ``tril @ X = matrix``, with the batch dimensions broadcast."""
     batch = jnp.broadcast_shapes(shape_of(tril)[:-2], shape_of(matrix)[:-2])
     tril, matrix = (jnp.broadcast_to(x, batch + shape_of(x)[-2:]) for x in (tril, matrix))
     return solve_triangular(tril, matrix, lower=True)
+
+
+@jax.custom_jvp
+def safe_cholesky(matrix: Any) -> tuple[Any, Any]:
+    """Which symmetric matrices are positive definite, and their Cholesky factors; the identity for those that are not.
+
+    So the factors are finite everywhere, and so are their derivatives (which are zero for those matrices).
+
+    :param matrix: shape ``A + (n, n)``.
+    :return: shapes ``A`` and ``A + (n, n)``.
+    """
+    tril = jnp.linalg.cholesky(matrix)
+    inside = ~jnp.isnan(tril).any((-2, -1))
+    return inside, jnp.where(inside[..., None, None], tril, jnp.eye(tril.shape[-1], dtype=tril.dtype))
+
+
+@safe_cholesky.defjvp
+def _safe_cholesky_jvp(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:
+    # dL = L phi(L^-1 dA L^-T) with phi the lower triangle and half the diagonal (Murray 2016, arXiv:1602.07527, eq. 8)
+    inside, tril = safe_cholesky(*primals)
+    [tangent] = tangents
+    half = _solve_tril(tril, 0.5 * (tangent + jnp.matrix_transpose(tangent)))
+    whole = _solve_tril(tril, jnp.matrix_transpose(half))
+    size = tril.shape[-1]
+    lower = whole * (np.tri(size) - 0.5 * np.eye(size)).astype(tril.dtype)
+    tangent = jnp.where(inside[..., None, None], tril @ lower, 0.0)
+    return (inside, tril), (np.zeros(inside.shape, jax.dtypes.float0), tangent)
 
 
 class _ScaleMatrix(Distribution):
@@ -39,6 +67,8 @@ class _ScaleMatrix(Distribution):
         "scale_tril": constraints.lower_cholesky,
     }
     reparametrized_params = ["concentration", "scale_matrix", "rate_matrix", "scale_tril"]
+    #: Degrees of freedom.
+    concentration: Any = None
 
     def __init__(
         self,
@@ -139,15 +169,7 @@ class WishartCholesky(_ScaleMatrix):
 
     def log_prob(self, value: Any) -> Any:
         inside, tril = _safe_tril(jnp.asarray(value))
-        size, concentration = self.event_shape[-1], self._concentration
-        whitened = _solve_tril(self.scale_tril, tril)
-        log_prob = (
-            (concentration - size - 1) * tri_logabsdet(tril)
-            - 0.5 * (whitened**2).sum((-2, -1))
-            - concentration * tri_logabsdet(self.scale_tril)
-            - self._log_normalizer()
-        )
-        return jnp.where(inside, log_prob + _log_det_jacobian(tril), -jnp.inf)
+        return jnp.where(inside, _wishart_density(self, tril) + _log_det_jacobian(tril), -jnp.inf)
 
     @property
     def _mean_chi(self) -> Any:
@@ -193,15 +215,8 @@ class Wishart(_ScaleMatrix):
         return tril @ jnp.matrix_transpose(tril)
 
     def log_prob(self, value: Any) -> Any:
-        size, concentration = self.event_shape[-1], self._concentration
-        tril = jnp.linalg.cholesky(value)
-        whitened = _solve_tril(self.scale_tril, tril)
-        return (
-            (concentration - size - 1) * tri_logabsdet(tril)
-            - 0.5 * (whitened**2).sum((-2, -1))
-            - concentration * tri_logabsdet(self.scale_tril)
-            - self._log_normalizer()
-        )
+        inside, tril = safe_cholesky(value)
+        return jnp.where(inside, _wishart_density(self, tril), -jnp.inf)
 
     @property
     def mean(self) -> Any:
@@ -263,7 +278,8 @@ class InverseWishart(_ScaleMatrix):
         return tril @ jnp.matrix_transpose(tril)
 
     def log_prob(self, value: Any) -> Any:
-        return _inverse_wishart_density(self, jnp.linalg.cholesky(value))
+        inside, tril = safe_cholesky(value)
+        return jnp.where(inside, _inverse_wishart_density(self, tril), -jnp.inf)
 
     @property
     def mean(self) -> Any:
@@ -287,6 +303,18 @@ class InverseWishart(_ScaleMatrix):
         return jnp.where(exists, spread / (safe * (safe - 1) ** 2 * (safe - 3)), jnp.nan)
 
 
+def _wishart_density(d: _ScaleMatrix, tril: Any) -> Any:
+    """Log density of the matrix with this Cholesky factor."""
+    size, concentration = d.event_shape[-1], d._concentration
+    whitened = _solve_tril(d.scale_tril, tril)
+    return (
+        (concentration - size - 1) * tri_logabsdet(tril)
+        - 0.5 * (whitened**2).sum((-2, -1))
+        - concentration * tri_logabsdet(d.scale_tril)
+        - d._log_normalizer()
+    )
+
+
 def _inverse_wishart_tril(d: _ScaleMatrix, key: Any, sample_shape: Sequence[int]) -> Any:
     # With A the Bartlett factor of the inverse and rows and columns reversed, L A^-T A^-1 L^T is a draw; the reversal
     # makes the factor lower triangular.
@@ -298,6 +326,7 @@ def _inverse_wishart_tril(d: _ScaleMatrix, key: Any, sample_shape: Sequence[int]
 
 
 def _inverse_wishart_density(d: _ScaleMatrix, tril: Any) -> Any:
+    """Log density of the matrix with this Cholesky factor."""
     size, concentration = d.event_shape[-1], d._concentration
     whitened = _solve_tril(tril, d.scale_tril)
     return (

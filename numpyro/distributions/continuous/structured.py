@@ -20,6 +20,7 @@ from numpyro.distributions.continuous.multivariate import solve_lower
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import add_diag, lazy_property, tri_logabsdet
+from numpyro.util import not_jax_tracer
 
 __all__ = [
     "CAR",
@@ -222,7 +223,7 @@ class MatrixNormal(Distribution):
     """
 
     arg_constraints = {
-        "loc": constraints.real_vector,
+        "loc": constraints.real_matrix,
         "scale_tril_row": constraints.lower_cholesky,
         "scale_tril_column": constraints.lower_cholesky,
     }
@@ -246,9 +247,6 @@ class MatrixNormal(Distribution):
             event_shape=shape[-2:],
             validate_args=validate_args,
         )
-
-    def _declared_event_dim(self, name: str) -> int:
-        return 2
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         noise = jax.random.normal(key, self.shape(sample_shape))
@@ -518,14 +516,12 @@ class CAR(Distribution):
 
     @property
     def _scaled_eigenvalues(self) -> Any:
-        """Eigenvalues of :math:`D^{-1/2} W D^{-1/2}`, on the host where the matrix is concrete."""
+        """Those of the normalised adjacency matrix: on the host, in double precision, where the matrix is concrete."""
         if self.is_sparse:
             return self._edges.eigenvalues
-        adjacency = self.adj_matrix
-        xp: Any = jnp if isinstance(adjacency, jax.core.Tracer) else np
-        adjacency = xp.asarray(adjacency, jnp.result_type(float))
-        inverse_root = 1 / xp.sqrt(adjacency.sum(-1))
-        return xp.linalg.eigvalsh(inverse_root[..., :, None] * adjacency * inverse_root[..., None, :])
+        if not_jax_tracer(self.adj_matrix):
+            return _scaled_eigenvalues(np.asarray(self.adj_matrix, np.float64), np)
+        return _scaled_eigenvalues(jnp.asarray(self.adj_matrix, jnp.result_type(float)), jnp)
 
     def _log_det(self) -> Any:
         """Logarithm of the determinant of the precision matrix."""
@@ -569,6 +565,13 @@ class CAR(Distribution):
         return self.event_shape[0] * (0.5 + HALF_LOG_2PI) - 0.5 * self._log_det()
 
 
+def _scaled_eigenvalues(adjacency: Any, xp: Any) -> Any:
+    """Eigenvalues of :math:`D^{-1/2} W D^{-1/2}`, in the dtype that JAX computes in."""
+    inverse_root = 1 / xp.sqrt(adjacency.sum(-1))
+    scaled = inverse_root[..., :, None] * adjacency * inverse_root[..., None, :]
+    return xp.linalg.eigvalsh(scaled).astype(jnp.result_type(float))
+
+
 class _Edges:
     """A sparse adjacency matrix on the host, and what the density needs of it. Equal if the matrices are."""
 
@@ -577,8 +580,7 @@ class _Edges:
         self.rows, self.columns = np.nonzero(dense)
         self.weights = dense[self.rows, self.columns]
         self.degrees = dense.sum(-1)
-        root = np.sqrt(self.degrees)
-        self.eigenvalues = np.linalg.eigvalsh(dense / root[:, None] / root)
+        self.eigenvalues = _scaled_eigenvalues(dense, np)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Edges) and np.array_equal(self.dense, other.dense)
@@ -593,4 +595,4 @@ def _edges_of(adj_matrix: Any, shape: tuple[int, ...]) -> _Edges:
             "CAR: with is_sparse=True, adj_matrix must be one concrete matrix: a SciPy sparse matrix or a NumPy array."
         )
     dense = adj_matrix.toarray() if hasattr(adj_matrix, "toarray") else np.asarray(adj_matrix)
-    return _Edges(np.asarray(dense, np.float64).astype(jnp.result_type(float)))
+    return _Edges(np.asarray(dense, np.float64))
