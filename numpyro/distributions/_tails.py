@@ -189,7 +189,11 @@ class Symmetric(Line):
         center, half_width = 0.5 * (a + b), 0.5 * (b - a)
         reference = self.standard.log_prob(center)
         density = lambda t: jnp.exp(self.standard.log_prob(center + t) - reference)
-        zeroth, first, second = (_quadrature(lambda t, k=k: t**k * density(t), half_width) for k in range(3))
+
+        def moment(k: int) -> Any:
+            return _quadrature(lambda t: t**k * density(t), half_width)
+
+        zeroth, first, second = moment(0), moment(1), moment(2)
         shift = first / zeroth
         mean = jnp.where(narrow, center + shift, wide_mean)
         return jnp.where(flip, mean, -mean), jnp.where(narrow, second / zeroth - shift**2, wide_variance)
@@ -603,7 +607,8 @@ def standardized(base: Distribution) -> tuple[Any, Any, Line]:
     for family, line in LINES.items():
         if isinstance(base, family):
             shape = {"df": base.df} if family is StudentT else {}
-            return base.loc, base.scale, line(family(loc=0.0, scale=1.0, **shape))
+            make: Any = family
+            return base.loc, base.scale, line(make(loc=0.0, scale=1.0, **shape))
     return 0.0, 1.0, Line(base)
 
 

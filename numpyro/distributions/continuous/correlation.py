@@ -148,7 +148,7 @@ class LKJ(_TransformedFamily):
         self._declare(concentration=concentration, event_shape=event_shape, validate_args=validate_args)
 
     @property
-    def base_dist(self) -> LKJCholesky:  # type: ignore[override]
+    def base_dist(self) -> LKJCholesky:
         return LKJCholesky(self.dimension, self.concentration, self.sample_method)
 
     @property

@@ -33,7 +33,25 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 LOG_PI = math.log(math.pi)
 
 
-class Normal(Distribution):
+class _LocationScale(Distribution):
+    """A family of the distributions of ``loc + scale * z``, with one standard distribution of z, whose mode is 0."""
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.real
+    reparametrized_params = ["loc", "scale"]
+
+    def __init__(self, loc: Any = 0.0, scale: Any = 1.0, *, validate_args: bool | None = None) -> None:
+        self._declare(loc=loc, scale=scale, validate_args=validate_args)
+
+    def _standardized(self, value: Any) -> Any:
+        return (value - self.loc) / self.scale
+
+    @property
+    def mode(self) -> Any:
+        return self.loc
+
+
+class Normal(_LocationScale):
     r"""Normal distribution.
 
     .. math:: p(x) = \frac{1}{\sigma\sqrt{2\pi}} \exp\left(-\frac{(x - \mu)^2}{2\sigma^2}\right)
@@ -47,25 +65,18 @@ class Normal(Distribution):
     (-1.7371, 0.5)
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    reparametrized_params = ["loc", "scale"]
-
-    def __init__(self, loc: Any = 0.0, scale: Any = 1.0, *, validate_args: bool | None = None) -> None:
-        self._declare(loc=loc, scale=scale, validate_args=validate_args)
-
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         return self.loc + self.scale * jax.random.normal(key, self.shape(sample_shape))
 
     def log_prob(self, value: Any) -> Any:
-        z = (value - self.loc) / self.scale
+        z = self._standardized(value)
         return -0.5 * z * z - jnp.log(self.scale) - HALF_LOG_2PI
 
     def cdf(self, value: Any) -> Any:
-        return ndtr((value - self.loc) / self.scale)
+        return ndtr(self._standardized(value))
 
     def log_cdf(self, value: Any) -> Any:
-        return log_ndtr((value - self.loc) / self.scale)
+        return log_ndtr(self._standardized(value))
 
     def icdf(self, q: Any) -> Any:
         return self.loc + self.scale * ndtri(q)
@@ -78,15 +89,11 @@ class Normal(Distribution):
     def variance(self) -> Any:
         return self.scale**2
 
-    @property
-    def mode(self) -> Any:
-        return self.loc
-
     def entropy(self) -> Any:
         return 0.5 + HALF_LOG_2PI + jnp.log(self.scale)
 
 
-class Cauchy(Distribution):
+class Cauchy(_LocationScale):
     r"""Cauchy distribution, which has no mean.
 
     .. math:: p(x) = \frac{1}{\pi\gamma\,(1 + ((x - x_0) / \gamma)^2)}
@@ -99,18 +106,11 @@ class Cauchy(Distribution):
     0.75
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    reparametrized_params = ["loc", "scale"]
-
-    def __init__(self, loc: Any = 0.0, scale: Any = 1.0, *, validate_args: bool | None = None) -> None:
-        self._declare(loc=loc, scale=scale, validate_args=validate_args)
-
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         return self.loc + self.scale * jax.random.cauchy(key, self.shape(sample_shape))
 
     def log_prob(self, value: Any) -> Any:
-        z = (value - self.loc) / self.scale
+        z = self._standardized(value)
         return -jnp.log1p(z * z) - jnp.log(self.scale) - LOG_PI
 
     def cdf(self, value: Any) -> Any:
@@ -127,10 +127,6 @@ class Cauchy(Distribution):
     @property
     def variance(self) -> Any:
         return jnp.nan
-
-    @property
-    def mode(self) -> Any:
-        return self.loc
 
     def entropy(self) -> Any:
         return math.log(4 * math.pi) + jnp.log(self.scale)
@@ -198,7 +194,7 @@ class StudentT(Distribution):
         return spread + 0.5 * jnp.log(df) + betaln(0.5, 0.5 * df) + jnp.log(self.scale)
 
 
-class Laplace(Distribution):
+class Laplace(_LocationScale):
     r"""Laplace distribution.
 
     .. math:: p(x) = \frac{1}{2b} e^{-|x - \mu| / b}
@@ -211,26 +207,19 @@ class Laplace(Distribution):
     8.0
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    reparametrized_params = ["loc", "scale"]
-
-    def __init__(self, loc: Any = 0.0, scale: Any = 1.0, *, validate_args: bool | None = None) -> None:
-        self._declare(loc=loc, scale=scale, validate_args=validate_args)
-
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         return self.loc + self.scale * jax.random.laplace(key, self.shape(sample_shape))
 
     def log_prob(self, value: Any) -> Any:
-        return -jnp.abs((value - self.loc) / self.scale) - jnp.log(self.scale) - math.log(2)
+        return -jnp.abs(self._standardized(value)) - jnp.log(self.scale) - math.log(2)
 
     def cdf(self, value: Any) -> Any:
-        z = (value - self.loc) / self.scale
+        z = self._standardized(value)
         tail = 0.5 * jnp.exp(-jnp.abs(z))
         return jnp.where(z < 0, tail, 1 - tail)
 
     def log_cdf(self, value: Any) -> Any:
-        z = (value - self.loc) / self.scale
+        z = self._standardized(value)
         upper = jnp.log1p(-0.5 * jnp.exp(-jnp.abs(z)))
         return jnp.where(z < 0, z - math.log(2), upper)
 
@@ -246,10 +235,6 @@ class Laplace(Distribution):
     @property
     def variance(self) -> Any:
         return 2 * self.scale**2
-
-    @property
-    def mode(self) -> Any:
-        return self.loc
 
     def entropy(self) -> Any:
         return 1 + math.log(2) + jnp.log(self.scale)
@@ -275,6 +260,12 @@ class _AsymmetricLaplace(Distribution):
         below = left * jnp.exp(jnp.minimum(z, 0.0) / left)
         above = right * jnp.exp(-jnp.maximum(z, 0.0) / right)
         return jnp.where(z < 0, below / (left + right), 1 - above / (left + right))
+
+    def log_cdf(self, value: Any) -> Any:
+        z, left, right = value - self.loc, self.left_scale, self.right_scale
+        above = right * jnp.exp(-jnp.maximum(z, 0.0) / right)
+        below = jnp.log(left / (left + right)) + z / left
+        return jnp.where(z < 0, below, jnp.log1p(-above / (left + right)))
 
     def icdf(self, q: Any) -> Any:
         q, left, right = jnp.asarray(q), self.left_scale, self.right_scale
@@ -373,7 +364,7 @@ class AsymmetricLaplaceQuantile(_AsymmetricLaplace):
         return self.scale / self.quantile
 
 
-class Logistic(Distribution):
+class Logistic(_LocationScale):
     r"""Logistic distribution.
 
     .. math:: p(x) = \frac{e^{-z}}{s (1 + e^{-z})^2}, \quad z = \frac{x - \mu}{s}
@@ -386,25 +377,18 @@ class Logistic(Distribution):
     0.5
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    reparametrized_params = ["loc", "scale"]
-
-    def __init__(self, loc: Any = 0.0, scale: Any = 1.0, *, validate_args: bool | None = None) -> None:
-        self._declare(loc=loc, scale=scale, validate_args=validate_args)
-
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         return self.loc + self.scale * jax.random.logistic(key, self.shape(sample_shape))
 
     def log_prob(self, value: Any) -> Any:
-        z = jnp.abs((value - self.loc) / self.scale)
+        z = jnp.abs(self._standardized(value))
         return -z - 2 * jnp.log1p(jnp.exp(-z)) - jnp.log(self.scale)
 
     def cdf(self, value: Any) -> Any:
-        return jax.nn.sigmoid((value - self.loc) / self.scale)
+        return jax.nn.sigmoid(self._standardized(value))
 
     def log_cdf(self, value: Any) -> Any:
-        return jax.nn.log_sigmoid((value - self.loc) / self.scale)
+        return jax.nn.log_sigmoid(self._standardized(value))
 
     def icdf(self, q: Any) -> Any:
         q = jnp.asarray(q)
@@ -418,15 +402,11 @@ class Logistic(Distribution):
     def variance(self) -> Any:
         return (math.pi**2 / 3) * self.scale**2
 
-    @property
-    def mode(self) -> Any:
-        return self.loc
-
     def entropy(self) -> Any:
         return 2 + jnp.log(self.scale)
 
 
-class Gumbel(Distribution):
+class Gumbel(_LocationScale):
     r"""Gumbel distribution, of maxima.
 
     .. math:: p(x) = \frac{1}{\beta} e^{-z - e^{-z}}, \quad z = \frac{x - \mu}{\beta}
@@ -439,18 +419,11 @@ class Gumbel(Distribution):
     0.5772
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    reparametrized_params = ["loc", "scale"]
-
-    def __init__(self, loc: Any = 0.0, scale: Any = 1.0, *, validate_args: bool | None = None) -> None:
-        self._declare(loc=loc, scale=scale, validate_args=validate_args)
-
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         return self.loc + self.scale * jax.random.gumbel(key, self.shape(sample_shape))
 
     def log_prob(self, value: Any) -> Any:
-        z = (value - self.loc) / self.scale
+        z = self._standardized(value)
         return -(z + jnp.exp(-z)) - jnp.log(self.scale)
 
     def cdf(self, value: Any) -> Any:
@@ -470,15 +443,11 @@ class Gumbel(Distribution):
     def variance(self) -> Any:
         return (math.pi**2 / 6) * self.scale**2
 
-    @property
-    def mode(self) -> Any:
-        return self.loc
-
     def entropy(self) -> Any:
         return 1 + jnp.euler_gamma + jnp.log(self.scale)
 
 
-class SoftLaplace(Distribution):
+class SoftLaplace(_LocationScale):
     r"""Hyperbolic secant distribution: smooth, with the tails of a Laplace distribution.
 
     .. math:: p(x) = \frac{2}{\pi s\,(e^z + e^{-z})}, \quad z = \frac{x - \mu}{s}
@@ -491,12 +460,8 @@ class SoftLaplace(Distribution):
     2.4674
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    reparametrized_params = ["loc", "scale"]
-
     def __init__(self, loc: Any, scale: Any, *, validate_args: bool | None = None) -> None:
-        self._declare(loc=loc, scale=scale, validate_args=validate_args)
+        super().__init__(loc, scale, validate_args=validate_args)
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         return self.icdf(
@@ -504,13 +469,21 @@ class SoftLaplace(Distribution):
         )
 
     def log_prob(self, value: Any) -> Any:
-        z = jnp.abs((value - self.loc) / self.scale)
+        z = jnp.abs(self._standardized(value))
         return math.log(2 / math.pi) - jnp.log(self.scale) - z - jnp.log1p(jnp.exp(-2 * z))
 
     def cdf(self, value: Any) -> Any:
-        z = (value - self.loc) / self.scale
+        z = self._standardized(value)
         tail = 2 / math.pi * jnp.arctan(jnp.exp(-jnp.abs(z)))
         return jnp.where(z < 0, tail, 1 - tail)
+
+    def log_cdf(self, value: Any) -> Any:
+        z = self._standardized(value)
+        angle = jnp.arctan(jnp.exp(-jnp.abs(z)))
+        # far out, arctan(e^z) is e^z, which underflows
+        is_far = z < -20
+        log_angle = jnp.where(is_far, z, jnp.log(jnp.where(is_far, 1.0, angle)))
+        return jnp.where(z < 0, math.log(2 / math.pi) + log_angle, jnp.log1p(-2 / math.pi * angle))
 
     def icdf(self, q: Any) -> Any:
         q = jnp.asarray(q)
@@ -524,10 +497,6 @@ class SoftLaplace(Distribution):
     @property
     def variance(self) -> Any:
         return (math.pi**2 / 4) * self.scale**2
-
-    @property
-    def mode(self) -> Any:
-        return self.loc
 
     def entropy(self) -> Any:
         return math.log(2 * math.pi) + jnp.log(self.scale)
