@@ -139,6 +139,25 @@ def test_sparse_and_dense_graphs_agree():
     np.testing.assert_allclose(traced, dense.log_prob(value), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "d, left_mass, left_scale",
+    [
+        (dist.Laplace(0.3, 1.4), 0.5, 1.4),
+        (dist.AsymmetricLaplace(0.3, 1.4, 0.6), 0.36 / 1.36, 0.84),
+        (dist.AsymmetricLaplaceQuantile(0.3, 1.4, 0.2), 0.2, 1.75),
+        (dist.SoftLaplace(0.3, 1.4), 2 / np.pi, 1.4),
+        (dist.Logistic(0.3, 1.4), 1.0, 1.4),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_exponential_tails_do_not_underflow(d, left_mass, left_scale):
+    values = np.float32([-40.0, -1e3, -1e6])
+    expected = np.log(left_mass) + (values.astype(float) - 0.3) / left_scale
+    log_cdf, slope = jax.vmap(jax.value_and_grad(d.log_cdf))(values)
+    np.testing.assert_allclose(log_cdf, expected, rtol=1e-5)
+    np.testing.assert_allclose(slope, 1 / left_scale, rtol=1e-5)
+
+
 HURDLES = [
     (dist.HurdleGamma(0.3, 2.6, 1.7), scipy.stats.gamma(2.6, scale=1 / 1.7)),
     (dist.HurdleLogNormal(0.3, 0.2, 0.7), scipy.stats.lognorm(0.7, scale=np.exp(0.2))),

@@ -263,9 +263,9 @@ class _AsymmetricLaplace(Distribution):
 
     def log_cdf(self, value: Any) -> Any:
         z, left, right = value - self.loc, self.left_scale, self.right_scale
-        above = right * jnp.exp(-jnp.maximum(z, 0.0) / right)
         below = jnp.log(left / (left + right)) + z / left
-        return jnp.where(z < 0, below, jnp.log1p(-above / (left + right)))
+        above = jnp.where(z < 0, 0.0, right * jnp.exp(-jnp.maximum(z, 0.0) / right) / (left + right))
+        return jnp.where(z < 0, below, jnp.log1p(-above))
 
     def icdf(self, q: Any) -> Any:
         q, left, right = jnp.asarray(q), self.left_scale, self.right_scale
