@@ -181,7 +181,7 @@ class Symmetric(Line):
             return -mean, variance
         if b is None:
             return self._moments_of_tail(a)
-        flip = jnp.asarray(a + b) > 0
+        flip = jnp.asarray(a) > -b
         b, a = (-end for end in _below(a, b))
         narrow = self._is_narrow(a, b)
         wide_mean, wide_variance = self._moments_of_wide(jnp.where(narrow, 0.0, a), jnp.where(narrow, 1.0, b))
@@ -209,7 +209,7 @@ class Symmetric(Line):
 
 def _below(a: Any, b: Any) -> tuple[Any, Any]:
     """The interval, reflected where its middle lies above 0."""
-    flip = jnp.asarray(a + b) > 0
+    flip = jnp.asarray(a) > -b
     return jnp.where(flip, -b, a), jnp.where(flip, -a, b)
 
 
