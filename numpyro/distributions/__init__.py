@@ -58,6 +58,12 @@ from numpyro.distributions.continuous import (
     WishartCholesky,
     ZeroSumNormal,
 )
+from numpyro.distributions.directional import (
+    ProjectedNormal,
+    SineBivariateVonMises,
+    SineSkewed,
+    VonMises,
+)
 from numpyro.distributions.discrete import (
     Bernoulli,
     BernoulliLogits,
@@ -164,11 +170,14 @@ __all__ = [
     "Normal",
     "Pareto",
     "Poisson",
+    "ProjectedNormal",
     "RelaxedBernoulli",
     "RelaxedBernoulliLogits",
     "RightCensoredDistribution",
     "RightTruncatedDistribution",
     "RightTruncatedGamma",
+    "SineBivariateVonMises",
+    "SineSkewed",
     "SoftLaplace",
     "StudentT",
     "TransformedDistribution",
@@ -181,6 +190,7 @@ __all__ = [
     "TwoSidedTruncatedGamma",
     "Uniform",
     "Unit",
+    "VonMises",
     "Weibull",
     "Wishart",
     "WishartCholesky",

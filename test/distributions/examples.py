@@ -866,3 +866,51 @@ EXAMPLES += [
         values=np.float32([[-0.5, 1.0], [0.2, 0.9], [-2.0, -0.7], [1.0, 4.0]]),
     ),
 ]
+
+
+class Circular:
+    """SciPy's von Mises distribution, with its mean and variance on the circle."""
+
+    def __init__(self, loc: Any, concentration: Any) -> None:
+        self.loc, self.rv = loc, scipy.stats.vonmises(concentration, loc)
+        self.logpdf, self.cdf, self.ppf, self.entropy = self.rv.logpdf, self.rv.cdf, self.rv.ppf, self.rv.entropy
+        self.ratio = scipy.special.ive(1, concentration) / scipy.special.ive(0, concentration)
+
+    def mean(self) -> Any:
+        return self.loc
+
+    def var(self) -> Any:
+        return 1 - self.ratio
+
+
+ANGLES = {"phi_loc": LOC, "psi_loc": real(-0.2), "phi_concentration": positive(8.0), "psi_concentration": positive(5.0)}
+
+EXAMPLES += [
+    # Directional
+    Example(dist.VonMises, {"loc": LOC, "concentration": positive(8.0)}, Circular),
+    Example(
+        dist.SineBivariateVonMises,
+        {**ANGLES, "correlation": real(2.1)},
+        "SciPy has none; test_directional.py compares it to numerical integration",
+    ),
+    Example(
+        dist.SineBivariateVonMises,
+        {**ANGLES, "weighted_correlation": unit(0.4)},
+        "SciPy has none; test_directional.py compares it to numerical integration",
+        make=lambda **p: dist.SineBivariateVonMises(**p),
+        label="weighted",
+    ),
+    Example(
+        dist.SineSkewed,
+        {"loc": real([0.3, -0.2]), "concentration": positive(8.0), "skewness": simplex([0.4, 0.6])},
+        "SciPy has none; test_directional.py compares it to numerical integration",
+        make=lambda loc, concentration, skewness: dist.SineSkewed(
+            dist.VonMises(loc, concentration[..., None]).to_event(1), 0.7 * skewness
+        ),
+    ),
+    Example(
+        dist.ProjectedNormal,
+        {"concentration": real([0.8, -0.3, 0.5])},
+        "SciPy has none; test_directional.py compares it to numerical integration",
+    ),
+]
