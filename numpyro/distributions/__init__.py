@@ -58,6 +58,10 @@ from numpyro.distributions.continuous import (
     WishartCholesky,
     ZeroSumNormal,
 )
+from numpyro.distributions.copula import (
+    GaussianCopula,
+    GaussianCopulaBeta,
+)
 from numpyro.distributions.directional import (
     ProjectedNormal,
     SineBivariateVonMises,
@@ -134,6 +138,8 @@ __all__ = [
     "Exponential",
     "FoldedDistribution",
     "Gamma",
+    "GaussianCopula",
+    "GaussianCopulaBeta",
     "GaussianRandomWalk",
     "GaussianStateSpace",
     "Gompertz",

@@ -21,8 +21,9 @@ from jax.scipy.special import gammainc, gammaincc, gammaln, log_ndtr, ndtr, ndtr
 import numpy as np
 
 from numpyro._shapes import broadcast_shapes, shape_of
-from numpyro.distributions._special import betaln
+from numpyro.distributions._special import betainc, betaln
 from numpyro.distributions.continuous import (
+    Beta,
     Cauchy,
     Exponential,
     Gamma,
@@ -44,9 +45,11 @@ __all__ = [
     "Line",
     "Symmetric",
     "log_interval",
+    "log_lower_beta",
     "log_lower_gamma",
     "log_survival",
     "log_upper_gamma",
+    "normal_score",
     "standardized",
 ]
 
@@ -396,9 +399,14 @@ def log_ndtri(log_p: Any) -> Any:
     """Quantile of the standard normal distribution, from the logarithm of a probability below one half."""
     far, near_p, far_p = _split(log_p)
 
-    # log_ndtr is concave, and the start lies left of the root.
-    z = _root(lambda z: _log_ndtr(z) - far_p, -jnp.sqrt(-2 * far_p), 4)
-    return jnp.where(far, z, ndtri(jnp.exp(near_p)))
+    near = ndtri(jnp.exp(near_p))
+
+    def mended() -> Any:
+        # log_ndtr is concave, and the start lies left of the root.
+        z = _root(lambda z: _log_ndtr(z) - far_p, -jnp.sqrt(-2 * far_p), 4)
+        return jnp.where(far, z, near)
+
+    return lax.cond(jnp.any(far), mended, lambda: near)
 
 
 def _log_ndtr(z: Any) -> Any:
@@ -488,15 +496,9 @@ class StudentLine(Symmetric):
     def _log_tail(self, v: Any) -> Any:
         r"""Logarithm of the mass beyond :math:`\sqrt{\nu (e^v - 1)}`.
 
-        By DLMF 8.17.1 with :math:`t = e^{-s}` the mass is
-        :math:`\int_v^\infty e^{-\nu s / 2} (1 - e^{-s})^{-1/2} ds / (2 B(1/2, \nu / 2))`.
+        By DLMF 8.17.1 it is :math:`I_x(\nu / 2, 1/2) / 2` with :math:`x = e^{-v}`.
         """
-        df = self.standard.df
-        rate = 0.5 * df + 0.5 / jnp.expm1(v)
-        front = -math.log(2.0) - betaln(0.5, 0.5 * df) - 0.5 * df * v - jnp.log(rate)
-        return front + _log_integral(
-            lambda u: -0.5 * df * (u / rate) - 0.5 * jnp.log(-jnp.expm1(-(v + u / rate))), rate, v
-        )
+        return _log_beta_tail(0.5 * self.standard.df, 0.5, -v) - math.log(2)
 
     def _log_cdf(self, z: Any) -> Any:
         # The density bounds the mass well enough to tell where that underflows.
@@ -518,6 +520,29 @@ def _log_integral(log_integrand: Callable[[Any], Any], *operands: Any) -> Any:
     """
     nodes, weights = (_leading(x, *operands) for x in _laguerre(32))
     return jnp.log(jnp.sum(jnp.exp(np.log(weights) + nodes + log_integrand(nodes)), 0))
+
+
+def _log_beta_tail(a: Any, b: Any, log_x: Any) -> Any:
+    r"""Logarithm of :math:`I_x(a, b)` for x below the mode, where the integrand falls on the way to 0."""
+    # With t = x exp(-u / rate) in the integral of t^(a - 1) (1 - t)^(b - 1)
+    rate = a + (1.0 - b) / jnp.expm1(-log_x)
+    rest = _log_integral(lambda u: -a * (u / rate) + (b - 1.0) * jnp.log(-jnp.expm1(log_x - u / rate)), rate, log_x)
+    return a * log_x - betaln(a, b) - jnp.log(rate) + rest
+
+
+def log_lower_beta(a: Any, b: Any, x: Any) -> Any:
+    """Logarithm of the regularised incomplete beta function, for x below the mean, where it underflows too.
+
+    >>> round(log_lower_beta(200.0, 2.0, 0.1).item(), 3)
+    -455.319
+    """
+    mean = a / (a + b)
+    inside = (x > 0) & (x < 1)
+    safe_x = jnp.where(inside, x, mean)
+    front = a * jnp.log(safe_x) + b * jnp.log1p(-safe_x) - betaln(a, b)
+    far = lax.stop_gradient((safe_x < mean) & (front < UNDERFLOW))
+    tail = _log_beta_tail(a, b, jnp.log(jnp.where(far, safe_x, 0.5 * mean)))
+    return jnp.where(far, tail, jnp.log(betainc(a, b, jnp.where(far, mean, x))))
 
 
 def log_lower_gamma(a: Any, x: Any) -> Any:
@@ -629,6 +654,8 @@ def log_survival(base: Distribution, value: Any) -> Any:
         return math.log(2) + log_ndtr(-jnp.maximum(value, 0.0) / base.scale)
     if isinstance(base, HalfCauchy):
         return jnp.log(2 / math.pi * jnp.arctan2(base.scale, jnp.maximum(value, 0.0)))
+    if isinstance(base, Beta):
+        return jnp.log(betainc(base.concentration0, base.concentration1, 1 - jnp.asarray(value)))
     loc, scale, line = standardized(base)
     if type(line) is Line and type(base).log_cdf is Distribution.log_cdf:
         return jnp.log1p(-base.cdf(value))
@@ -652,3 +679,22 @@ def log_interval(base: Distribution, low: Any, high: Any) -> Any:
         same = larger <= smaller
         log_mass = jnp.where(same, -jnp.inf, logdiffexp(jnp.where(same, 0.0, larger), jnp.where(same, -1.0, smaller)))
     return jnp.where(empty, -jnp.inf, log_mass)
+
+
+def normal_score(base: Distribution, value: Any) -> Any:
+    """The standard normal quantile of the probability below a value, from the smaller one of the two tails."""
+    while isinstance(base, ExpandedDistribution):
+        base = base.base_dist
+    if isinstance(base, Normal):
+        return (value - base.loc) / base.scale
+    if isinstance(base, Beta):
+        # The upper tail of x is the lower tail of 1 - x, with the parameters swapped.
+        a, b, x = base.concentration1, base.concentration0, jnp.asarray(value)
+        is_lower = lax.stop_gradient(x * (a + b) < a)
+        log_tail = log_lower_beta(jnp.where(is_lower, a, b), jnp.where(is_lower, b, a), jnp.where(is_lower, x, 1 - x))
+    else:
+        log_below, log_above = base.log_cdf(value), log_survival(base, value)
+        is_lower = lax.stop_gradient(log_below < log_above)
+        log_tail = jnp.where(is_lower, log_below, log_above)
+    score = log_ndtri(log_tail)
+    return jnp.where(is_lower, score, -score)

@@ -914,3 +914,40 @@ EXAMPLES += [
         "SciPy has none; test_directional.py compares it to numerical integration",
     ),
 ]
+
+CORRELATION = Parameter(
+    np.float32([[1.0, 0.3], [0.3, 1.0]]),
+    lambda rng, x: np.eye(2) + (x - np.eye(2)) * rng.uniform(0.5, 2.0, size=x.shape[:-2] + (1, 1)),
+)
+CORRELATION_CHOLESKY = Parameter(
+    np.linalg.cholesky(CORRELATION.value),
+    lambda rng, x: np.linalg.cholesky(CORRELATION.batched(rng, x.shape[:-2])),
+)
+
+EXAMPLES += [
+    # Copulas
+    Example(
+        dist.GaussianCopula,
+        {"loc": real([0.3, -0.6]), "scale": positive([0.6, 0.4]), "correlation_matrix": CORRELATION},
+        "SciPy has none; test_copula.py compares it to a transformed normal vector",
+        make=lambda loc, scale, correlation_matrix: dist.GaussianCopula(dist.LogNormal(loc, scale), correlation_matrix),
+    ),
+    Example(
+        dist.GaussianCopulaBeta,
+        {
+            "concentration1": positive([2.5, 1.4]),
+            "concentration0": positive([1.8, 3.0]),
+            "correlation_matrix": CORRELATION,
+        },
+        "SciPy has none; test_copula.py compares it to a transformed normal vector",
+    ),
+    Example(
+        dist.GaussianCopulaBeta,
+        {"concentration": positive([2.5, 1.4]), "correlation_cholesky": CORRELATION_CHOLESKY},
+        "SciPy has none; test_copula.py compares it to a transformed normal vector",
+        make=lambda concentration, correlation_cholesky: dist.GaussianCopulaBeta(
+            concentration, 3.0, correlation_cholesky=correlation_cholesky
+        ),
+        label="cholesky",
+    ),
+]
