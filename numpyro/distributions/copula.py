@@ -165,7 +165,6 @@ class GaussianCopulaBeta(GaussianCopula):
         "correlation_matrix": constraints.corr_matrix,
         "correlation_cholesky": constraints.corr_cholesky,
     }
-    pytree_data_fields = ()
     support = constraints.independent(constraints.unit_interval, 1)
 
     def __init__(
@@ -193,7 +192,7 @@ class GaussianCopulaBeta(GaussianCopula):
         return 1 if name.startswith("concentration") else 2
 
     @property
-    def marginal_dist(self) -> Distribution:  # type: ignore[override]
+    def marginal_dist(self) -> Distribution:
         """The Beta distributions of the elements, along the last batch dimension."""
         beta = Beta(self.concentration1, self.concentration0)
         return beta.expand(broadcast_shapes(beta.batch_shape, self.event_shape))
