@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax import lax
@@ -24,7 +24,7 @@ from numpyro.distributions._tails import mills_ratio
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import assert_one_of, lazy_property, safe_normalize, von_mises_centered
 
-__all__ = ["ProjectedNormal", "SineBivariateVonMises", "SineSkewed", "VonMises", "log_I1"]
+__all__ = ["PhiMarginalState", "ProjectedNormal", "SineBivariateVonMises", "SineSkewed", "VonMises", "log_I1"]
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -129,6 +129,19 @@ class VonMises(Distribution):
 
     def entropy(self) -> Any:
         return LOG_2PI + _log_i0e(self.concentration) + self.concentration * _one_minus_ratio(self.concentration)
+
+
+class PhiMarginalState(NamedTuple):
+    """State of the rejection sampler of the first angle of a :class:`SineBivariateVonMises`."""
+
+    #: Number of proposals made.
+    i: Any
+    #: Which draws are accepted.
+    done: Any
+    #: The draws.
+    phi: Any
+    #: Random key of the next proposals.
+    key: Any
 
 
 class SineBivariateVonMises(Distribution):
@@ -279,20 +292,20 @@ class SineBivariateVonMises(Distribution):
         total, ends, bound = (x.reshape(x.shape[:1] + between + x.shape[1:]) for x in (total, ends, bound))
         ends, bound = (jnp.broadcast_to(x, x.shape[:1] + shape) for x in (ends, bound))
 
-        def attempt(state: tuple[Any, ...]) -> tuple[Any, ...]:
-            i, key, done, phi = state
-            key, key_uniform = jax.random.split(key)
+        def attempt(state: PhiMarginalState) -> PhiMarginalState:
+            key, key_uniform = jax.random.split(state.key)
             u, v, w, side = jax.random.uniform(key_uniform, (4, *shape))
             cell = jnp.minimum(jnp.sum(u > total, 0), cells - 1)[None]
             low, high, top = (jnp.take_along_axis(table, cell, 0)[0] for table in (ends[:-1], ends[1:], bound))
             proposal = low + v * (high - low)
             accepted = jnp.log(w) <= self._log_marginal(proposal) - top
             proposal = jnp.where(side < 0.5, -proposal, proposal)
-            return i + 1, key, done | accepted, jnp.where(done, phi, proposal)
+            phi = jnp.where(state.done, state.phi, proposal)
+            return PhiMarginalState(state.i + 1, state.done | accepted, phi, key)
 
-        start = (0, key, jnp.zeros(shape, bool), jnp.zeros(shape, ends.dtype))
-        unfinished = lambda state: (state[0] < self.max_sample_iter) & ~jnp.all(state[2])
-        return lax.while_loop(unfinished, attempt, start)[3]
+        start = PhiMarginalState(0, jnp.zeros(shape, bool), jnp.zeros(shape, ends.dtype), key)
+        unfinished = lambda state: (state.i < self.max_sample_iter) & ~jnp.all(state.done)
+        return lax.while_loop(unfinished, attempt, start).phi
 
     def _bend(self) -> Any:
         """Derivative of log I_0 in t at t = 0, where the resultant squared grows by 4 rho^2 t."""
