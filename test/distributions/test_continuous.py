@@ -76,6 +76,12 @@ def test_draws_have_the_moments_that_are_promised(d):
     np.testing.assert_allclose(draws.var(0), d.variance, rtol=0.12, atol=1e-4)
 
 
+def test_mean_of_inverse_wishart_factors():
+    d = dist.InverseWishartCholesky(8.0, scale_tril=SCALE_TRIL)
+    draws = np.asarray(d.sample(jax.random.key(0), (20_000,)))
+    np.testing.assert_array_less(np.abs(draws.mean(0) - d.mean), 5 * draws.std(0) / np.sqrt(20_000) + 1e-6)
+
+
 def test_inverse_wishart_draws_are_inverses_of_wishart_draws():
     inverse = dist.InverseWishart(7.0, scale_tril=SCALE_TRIL)
     precision = jnp.linalg.inv(inverse.sample(jax.random.key(1), (20_000,)))

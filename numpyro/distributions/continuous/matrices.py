@@ -251,6 +251,15 @@ class InverseWishartCholesky(_ScaleMatrix):
         inside, tril = _safe_tril(jnp.asarray(value))
         return jnp.where(inside, _inverse_wishart_density(self, tril) + _log_det_jacobian(tril), -jnp.inf)
 
+    @property
+    def mean(self) -> Any:
+        """Mean; NaN in the columns that have none, unless the concentration exceeds n."""
+        degrees = self._concentration[..., None] - np.arange(self.event_shape[-1])[::-1]
+        exists = degrees > 1
+        safe = jnp.where(exists, degrees, 2.0)
+        inverse_chi = jnp.exp(gammaln(0.5 * (safe - 1)) - gammaln(0.5 * safe)) / math.sqrt(2)
+        return jnp.where(exists[..., None, :], self.scale_tril * inverse_chi[..., None, :], jnp.nan)
+
 
 class InverseWishart(_ScaleMatrix):
     r"""Inverse Wishart distribution: X has it if :math:`X^{-1}` has a Wishart distribution with scale

@@ -55,8 +55,8 @@ class GaussianRandomWalk(Distribution):
         return jnp.asarray(self.scale)[..., None] * jnp.cumsum(steps, -1)
 
     def log_prob(self, value: Any) -> Any:
-        value = jnp.asarray(value)
-        steps = jnp.diff(value, axis=-1, prepend=jnp.zeros_like(value[..., :1])) / jnp.asarray(self.scale)[..., None]
+        z = value / jnp.asarray(self.scale)[..., None]
+        steps = z - jnp.where(np.arange(self.num_steps) > 0, jnp.roll(z, 1, -1), 0.0)
         return -0.5 * (steps * steps).sum(-1) - self.num_steps * (jnp.log(self.scale) + HALF_LOG_2PI)
 
     @property
@@ -328,14 +328,12 @@ class EulerMaruyama(Distribution):
         value = jnp.asarray(value)
         event_dim = self.init_dist.event_dim
         batch = broadcast_shapes(value.shape[: value.ndim - self.event_dim], self.batch_shape)
-        value = jnp.broadcast_to(value, batch + self.event_shape)
-        axis = len(batch)
-        t = jnp.broadcast_to(jnp.asarray(self.t, value.dtype), batch + self.event_shape[:1])
-        x = lax.slice_in_dim(value, 0, -1, axis=axis)
-        after = lax.slice_in_dim(value, 1, None, axis=axis)
-        drift, diffusion = self._coefficients(x, t[..., :-1], event_dim)
-        dt = jnp.diff(t, axis=-1)
+        # time first: sums over a short last axis are slow
+        path = jnp.moveaxis(jnp.broadcast_to(value, batch + self.event_shape), len(batch), 0)
+        times = jnp.broadcast_to(jnp.asarray(self.t, value.dtype), batch + self.event_shape[:1])
+        times = jnp.moveaxis(times, -1, 0)
+        drift, diffusion = self._coefficients(path[:-1], times[:-1], event_dim)
+        dt = jnp.diff(times, axis=0)
         dt = dt.reshape(dt.shape + (1,) * event_dim)
-        steps = Normal(x + drift * dt, diffusion * jnp.sqrt(dt)).log_prob(after)
-        start = self.init_dist.log_prob(lax.index_in_dim(value, 0, axis, keepdims=False))
-        return start + steps.sum(tuple(range(-1 - event_dim, 0)))
+        steps = Normal(path[:-1] + drift * dt, diffusion * jnp.sqrt(dt)).log_prob(path[1:])
+        return self.init_dist.log_prob(path[0]) + steps.sum((0, *range(-event_dim, 0)))

@@ -19,7 +19,8 @@ from numpyro.distributions import constraints
 from numpyro.distributions.continuous.multivariate import solve_lower
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import add_diag, lazy_property, tri_logabsdet
+from numpyro.distributions.transforms import ZeroSumTransform
+from numpyro.distributions.util import add_diag, cholesky_of_inverse, lazy_property, tri_logabsdet
 from numpyro.util import not_jax_tracer
 
 __all__ = [
@@ -310,10 +311,9 @@ class ZeroSumNormal(Distribution):
         return jnp.reshape(x, shape_of(x) + (1,) * self.event_dim)
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
-        noise = jax.random.normal(key, self.shape(sample_shape))
-        for axis in range(-self.event_dim, 0):
-            noise = noise - noise.mean(axis, keepdims=True)
-        return self._over_events(self.scale) * noise
+        smaller = tuple(size - 1 for size in self.event_shape)
+        noise = jax.random.normal(key, tuple(sample_shape) + self.batch_shape + smaller)
+        return self._over_events(self.scale) * ZeroSumTransform(self.event_dim)(noise)
 
     @property
     def _degrees(self) -> int:
@@ -420,8 +420,8 @@ class CirculantNormal(Distribution):
     def log_prob(self, value: Any) -> Any:
         size = self.event_shape[0]
         spectrum = jnp.fft.rfft(value - jnp.broadcast_to(self.loc, shape_of(self.loc)[:-1] + (size,)))
-        power = spectrum.real**2 + spectrum.imag**2
-        distance = (self._multiplicity * power / self.covariance_rfft).sum(-1) / size
+        whitened = spectrum * jnp.sqrt(self._multiplicity / (size * jnp.asarray(self.covariance_rfft)))
+        distance = (whitened.real**2 + whitened.imag**2).sum(-1)
         return -0.5 * distance - self._half_log_det() - size * HALF_LOG_2PI
 
     @property
@@ -508,8 +508,9 @@ class CAR(Distribution):
         """:math:`x^\\top (D - \\alpha W) x`."""
         diagonal = (self._degrees * deviation**2).sum(-1)
         if self.is_sparse:
-            edges = self._edges
-            neighbours = (edges.weights * deviation[..., edges.rows] * deviation[..., edges.columns]).sum(-1)
+            edges, by_node = self._edges, jnp.moveaxis(deviation, -1, 0)
+            weights = np.reshape(edges.weights, (-1,) + (1,) * (by_node.ndim - 1))
+            neighbours = 2 * (weights * by_node[edges.rows] * by_node[edges.columns]).sum(0)
         else:
             neighbours = jnp.einsum("...i,...ij,...j->...", deviation, jnp.asarray(self.adj_matrix), deviation)
         return diagonal - self.correlation * neighbours
@@ -539,10 +540,7 @@ class CAR(Distribution):
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         noise = jax.random.normal(key, self.shape(sample_shape))
-        tril = jnp.linalg.cholesky(self.precision_matrix)
-        tril = jnp.broadcast_to(tril, noise.shape[:-1] + tril.shape[-2:])
-        draws = jax.scipy.linalg.solve_triangular(tril, noise[..., None], lower=True, trans=1)
-        return self.loc + draws[..., 0]
+        return self.loc + jnp.einsum("...ij,...j->...i", cholesky_of_inverse(self.precision_matrix), noise)
 
     def log_prob(self, value: Any) -> Any:
         deviation = value - jnp.broadcast_to(self.loc, shape_of(self.loc)[:-1] + self.event_shape)
@@ -573,11 +571,11 @@ def _scaled_eigenvalues(adjacency: Any, xp: Any) -> Any:
 
 
 class _Edges:
-    """A sparse adjacency matrix on the host, and what the density needs of it. Equal if the matrices are."""
+    """A symmetric adjacency matrix on the host, its edges, and what the density needs of it."""
 
     def __init__(self, dense: np.ndarray) -> None:
         self.dense = dense
-        self.rows, self.columns = np.nonzero(dense)
+        self.rows, self.columns = np.nonzero(np.triu(dense))
         self.weights = dense[self.rows, self.columns]
         self.degrees = dense.sum(-1)
         self.eigenvalues = _scaled_eigenvalues(dense, np)
