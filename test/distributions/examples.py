@@ -951,3 +951,169 @@ EXAMPLES += [
         label="cholesky",
     ),
 ]
+
+
+class _Hurdled:
+    """Zero with the probability of the gate, else a draw from a SciPy distribution given that it is not zero."""
+
+    def __init__(self, gate: float, base: Any) -> None:
+        self.gate, self.base, self.nonzero = gate, base, -np.expm1(base.logpmf(0))
+
+    def logpmf(self, value: np.ndarray) -> np.ndarray:
+        rest = np.log1p(-self.gate) + self.base.logpmf(value) - np.log(self.nonzero)
+        return np.where(value == 0, np.log(self.gate), rest)
+
+    def cdf(self, value: np.ndarray) -> np.ndarray:
+        return self.gate + (1 - self.gate) * (self.base.cdf(value) - 1 + self.nonzero) / self.nonzero
+
+    def mean(self) -> float:
+        return (1 - self.gate) * self.base.mean() / self.nonzero
+
+    def var(self) -> float:
+        return (1 - self.gate) * (self.base.var() + self.base.mean() ** 2) / self.nonzero - self.mean() ** 2
+
+
+def _with_zeros(gate: float, base: Any) -> WeightedSum:
+    return WeightedSum(np.array([gate, 1 - gate]), [scipy.stats.bernoulli(0.0), base])
+
+
+class _CountVectors:
+    """A SciPy distribution of vectors of counts."""
+
+    def __init__(self, frozen: Any) -> None:
+        self.frozen = frozen
+        self.logpdf = frozen.logpmf
+        self.mean, self.cov = frozen.mean(), frozen.cov()
+
+
+def _nbinom(mean: float, concentration: float) -> Any:
+    return scipy.stats.nbinom(concentration, concentration / (concentration + mean))
+
+
+TOTAL = Parameter(np.int32(7), lambda rng, x: x)
+GATE, GATE_LOGITS = unit(0.3), real(-0.6)
+CUTPOINTS = positive_multiple([-0.8, 0.5, 1.4])
+
+EXAMPLES += [
+    # Counts and categories
+    Example(dist.GeometricProbs, {"probs": unit(0.3)}, lambda probs: scipy.stats.geom(probs, loc=-1)),
+    Example(dist.GeometricLogits, {"logits": real(-0.6)}, lambda logits: scipy.stats.geom(expit(logits), loc=-1)),
+    Example(
+        dist.MultinomialProbs,
+        {"probs": simplex([0.125, 0.5, 0.375]), "total_count": TOTAL},
+        lambda probs, total_count: _CountVectors(scipy.stats.multinomial(total_count, probs)),
+    ),
+    Example(
+        dist.MultinomialLogits,
+        {"logits": real([0.2, 1.5, -0.3]), "total_count": TOTAL},
+        lambda logits, total_count: _CountVectors(scipy.stats.multinomial(total_count, softmax(logits))),
+    ),
+    Example(
+        dist.DiscreteUniform,
+        {"low": Parameter(np.int32(0), lambda rng, x: x - rng.integers(0, 3, size=x.shape)), "high": count(6)},
+        lambda low, high: scipy.stats.randint(low, high + 1),
+    ),
+    Example(
+        dist.OrderedLogistic,
+        {"predictor": LOC, "cutpoints": CUTPOINTS},
+        lambda predictor, cutpoints: categorical(np.diff(expit(cutpoints - predictor), prepend=0.0, append=1.0)),
+    ),
+    # Extra zeros
+    Example(
+        dist.ZeroInflatedProbs,
+        {"gate": GATE, "rate": positive(2.3)},
+        lambda gate, rate: _with_zeros(gate, scipy.stats.poisson(rate)),
+        make=lambda gate, rate: dist.ZeroInflatedProbs(dist.Poisson(rate), gate),
+    ),
+    Example(
+        dist.ZeroInflatedLogits,
+        {"gate_logits": GATE_LOGITS, "probs": unit(0.4), "total_count": count(7)},
+        lambda gate_logits, probs, total_count: _with_zeros(expit(gate_logits), scipy.stats.binom(total_count, probs)),
+        make=lambda gate_logits, probs, total_count: dist.ZeroInflatedLogits(
+            dist.Binomial(total_count, probs), gate_logits
+        ),
+    ),
+    Example(
+        dist.ZeroInflatedPoisson,
+        {"gate": GATE, "rate": positive(2.3)},
+        lambda gate, rate: _with_zeros(gate, scipy.stats.poisson(rate)),
+    ),
+    Example(
+        dist.HurdleProbs,
+        {"gate": GATE, "rate": positive(2.3)},
+        lambda gate, rate: _Hurdled(gate, scipy.stats.poisson(rate)),
+        make=lambda gate, rate: dist.HurdleProbs(dist.Poisson(rate), gate),
+    ),
+    Example(
+        dist.HurdleProbs,
+        {"gate": GATE, "rate": positive(1.7)},
+        "SciPy has no point masses; see test_discrete.py",
+        make=lambda gate, rate: dist.HurdleProbs(dist.Exponential(rate), gate),
+        label="continuous",
+    ),
+    Example(
+        dist.HurdleLogits,
+        {"gate_logits": GATE_LOGITS, "probs": unit(0.4), "total_count": count(7)},
+        lambda gate_logits, probs, total_count: _Hurdled(expit(gate_logits), scipy.stats.binom(total_count, probs)),
+        make=lambda gate_logits, probs, total_count: dist.HurdleLogits(dist.Binomial(total_count, probs), gate_logits),
+    ),
+    Example(
+        dist.HurdlePoisson,
+        {"gate": GATE, "rate": positive(2.3)},
+        lambda gate, rate: _Hurdled(gate, scipy.stats.poisson(rate)),
+    ),
+    # Counts with a conjugate prior
+    Example(
+        dist.BetaBinomial,
+        {"concentration1": positive(2.5), "concentration0": positive(1.8), "total_count": count(7)},
+        lambda concentration1, concentration0, total_count: scipy.stats.betabinom(
+            total_count, concentration1, concentration0
+        ),
+    ),
+    Example(
+        dist.BetaNegativeBinomial,
+        {"concentration1": positive(2.5), "concentration0": positive(14.0), "n": positive(3.0)},
+        lambda concentration1, concentration0, n: scipy.stats.betanbinom(n, concentration0, concentration1),
+    ),
+    Example(
+        dist.DirichletMultinomial,
+        {"concentration": positive([2.1, 1.3, 3.0]), "total_count": TOTAL},
+        lambda concentration, total_count: _CountVectors(
+            scipy.stats.dirichlet_multinomial(concentration, int(total_count))
+        ),
+    ),
+    Example(
+        dist.GammaPoisson,
+        {"concentration": positive(2.6), "rate": positive(1.7)},
+        lambda concentration, rate: scipy.stats.nbinom(concentration, rate / (1 + rate)),
+    ),
+    Example(
+        dist.NegativeBinomialProbs,
+        {"total_count": positive(2.6), "probs": unit(0.3)},
+        lambda total_count, probs: scipy.stats.nbinom(total_count, 1 - probs),
+    ),
+    Example(
+        dist.NegativeBinomialLogits,
+        {"total_count": positive(2.6), "logits": real(-0.6)},
+        lambda total_count, logits: scipy.stats.nbinom(total_count, expit(-logits)),
+    ),
+    Example(
+        dist.NegativeBinomial2,
+        {"mean": positive(2.3), "concentration": positive(2.6)},
+        _nbinom,
+    ),
+    Example(
+        dist.ZeroInflatedProbs,
+        {"gate": GATE, "mean": positive(2.3), "concentration": positive(2.6)},
+        lambda gate, mean, concentration: _with_zeros(gate, _nbinom(mean, concentration)),
+        make=lambda gate, mean, concentration: dist.ZeroInflatedNegativeBinomial2(mean, concentration, gate=gate),
+        label="NegativeBinomial2",
+    ),
+    Example(
+        dist.HurdleProbs,
+        {"gate": GATE, "mean": positive(2.3), "concentration": positive(2.6)},
+        lambda gate, mean, concentration: _Hurdled(gate, _nbinom(mean, concentration)),
+        make=dist.HurdleNegativeBinomial2,
+        label="NegativeBinomial2",
+    ),
+]

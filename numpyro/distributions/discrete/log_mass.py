@@ -1,0 +1,110 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+r"""Log probabilities of counts, accurate for large counts in single precision.
+
+Where factorials and powers are computed apart, their logarithms are large and nearly cancel. Here Stirling's formula
+cancels by hand (Loader 2000, *Fast and accurate computation of binomial probabilities*): with
+:math:`\log k! = \frac12\log 2\pi + (k + \frac12)\log(k + 1) - (k + 1) + t(k)`, what remains are logarithms of ratios of
+what is counted to what is expected, and the small terms :math:`t`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+from jax.scipy.special import gammaln
+
+from numpyro.distributions._special import _stirling_remainder
+from numpyro.distributions.util import stirling_approx_tail
+
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+def log_poisson(count: Any, rate: Any) -> Any:
+    """Log probability of the Poisson distribution.
+
+    :param count: non-negative whole numbers, of a floating dtype.
+    :param rate: non-negative numbers.
+    """
+    some = count > 0
+    log_ratio = _log_ratio(jnp.where(some, rate, 1.0), count + 1, rate - count - 1)
+    return jnp.where(some, count * log_ratio, 0.0) + (count - rate) - _rest_of_factorial(count)
+
+
+def log_binomial(successes: Any, failures: Any, log_success: Any, log_failure: Any) -> Any:
+    """Log probability of the binomial distribution.
+
+    :param successes: non-negative whole numbers, of a floating dtype.
+    :param failures: non-negative whole numbers, of a floating dtype.
+    :param log_success: log probability of success; where the count is 0 it must be finite, and does not matter.
+    :param log_failure: the same of failure.
+    """
+    total = successes + failures
+    rests = _rest_of_factorial(total) - (_rest_of_factorial(successes) + _rest_of_factorial(failures))
+    by_success = successes * (log_success - _log_share(successes, total))
+    return by_success + failures * (log_failure - _log_share(failures, total)) + rests
+
+
+def log_multinomial(counts: Any, log_probs: Any) -> Any:
+    """Log probability of the multinomial distribution.
+
+    :param counts: non-negative whole numbers, of a floating dtype; the categories are along the last axis.
+    :param log_probs: log probabilities; where a count is 0 they must be finite, and do not matter.
+    """
+    total = counts.sum(-1, keepdims=True)
+    terms = counts * (log_probs - _log_share(counts, total)) - _rest_of_factorial(counts)
+    return terms.sum(-1) + _rest_of_factorial(total)[..., 0]
+
+
+def log_negative_binomial(count: Any, concentration: Any, excess: Any, log_more: Any, log_stop: Any) -> Any:
+    r"""Log probability of the negative binomial distribution.
+
+    .. math:: p(k) = \frac{\Gamma(c + k)}{\Gamma(c)\,k!}\,(1 - \pi)^c \pi^k
+
+    :param count: non-negative whole numbers :math:`k`, of a floating dtype.
+    :param concentration: positive numbers :math:`c`.
+    :param excess: :math:`k - (c + k)\pi`, by how much the count exceeds its share.
+    :param log_more: :math:`\log\pi`; where the count is 0 it must be finite, and does not matter.
+    :param log_stop: :math:`\log(1 - \pi)`.
+    """
+    total = concentration + count
+    log_growth = jnp.log1p(count / concentration)
+    near = jnp.abs(excess) < 0.5 * concentration
+    stops = jnp.where(near, jnp.log1p(jnp.where(near, excess / concentration, 0.0)), log_stop + log_growth)
+    deficit = -excess - 1
+    near = jnp.abs(deficit) < 0.5 * (count + 1)
+    ratio = jnp.log1p(jnp.where(near, deficit / (count + 1), 0.0))
+    goes_on = jnp.where(near, ratio, log_more + jnp.log(total / (count + 1)))
+    remainders = _stirling_error(total) - _stirling_error(concentration)
+    leading = concentration * stops - 0.5 * log_growth + count * goes_on
+    return leading + remainders - _rest_of_factorial(count)
+
+
+def _log_ratio(x: Any, y: Any, difference: Any) -> Any:
+    """``log(x / y)`` for positive numbers, from their difference if they are close."""
+    near = jnp.abs(difference) < 0.5 * y
+    return jnp.where(near, jnp.log1p(jnp.where(near, difference / y, 0.0)), jnp.log(jnp.where(near, 1.0, x / y)))
+
+
+def _rest_of_factorial(count: Any) -> Any:
+    """``log k! - (k log(k + 1) - k)``, which is 0 for 0."""
+    rest = (HALF_LOG_2PI - 1 + stirling_approx_tail(count)) + 0.5 * jnp.log(count + 1)
+    return jnp.where(count > 0, rest, 0.0)
+
+
+def _log_share(count: Any, total: Any) -> Any:
+    """``log((k + 1) / (n + 1))``, from the smaller one of what is counted and what is not."""
+    most = 2 * count > total
+    rest = jnp.where(most, (total - count) / (total + 1), 0.0)
+    return jnp.where(most, jnp.log1p(-rest), jnp.log((jnp.where(most, 0.0, count) + 1) / (total + 1)))
+
+
+def _stirling_error(x: Any) -> Any:
+    """What Stirling's formula leaves of ``log Gamma(x)``, for all positive x."""
+    is_large = x >= 8
+    small = jnp.where(is_large, 1.0, x)
+    plain = gammaln(small) - (small - 0.5) * jnp.log(small) + small - HALF_LOG_2PI
+    return jnp.where(is_large, _stirling_remainder(jnp.where(is_large, x, 8.0)), plain)
