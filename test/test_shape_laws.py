@@ -651,7 +651,8 @@ def test_copies_and_descriptions(name):
         assert (other.batch_shape, other.event_shape) == (d.batch_shape, d.event_shape)
         assert structure(other) == structure(d)
         jax.tree.map(np.testing.assert_array_equal, other, d)
-    assert repr(d) == f"{type(d).__name__}(batch_shape=(4, 3), event_shape={d.event_shape})"
+    assert repr(d).startswith(type(d).__name__)
+    assert repr(d).endswith(f"(batch_shape=(4, 3), event_shape={d.event_shape})")
 
 
 MAPPED = [

@@ -20,7 +20,10 @@ import scipy.linalg
 import scipy.sparse
 from scipy.special import expit, softmax
 import scipy.stats
+import tfp_stand_in
 
+import numpyro
+from numpyro.contrib.tfp.distributions import TFPDistribution
 import numpyro.distributions as dist
 from numpyro.distributions import constraints, transforms
 
@@ -173,7 +176,7 @@ class Example:
 
 def distribution_classes() -> list[type[dist.Distribution]]:
     """Every distribution class of the package that has a density."""
-    for module in pkgutil.walk_packages(dist.__path__, dist.__name__ + "."):
+    for module in pkgutil.walk_packages(numpyro.__path__, numpyro.__name__ + "."):
         importlib.import_module(module.name)
     pending, seen = [dist.Distribution], set()
     while pending:
@@ -1115,5 +1118,29 @@ EXAMPLES += [
         lambda gate, mean, concentration: _Hurdled(gate, _nbinom(mean, concentration)),
         make=dist.HurdleNegativeBinomial2,
         label="NegativeBinomial2",
+    ),
+]
+
+EXAMPLES += [
+    # Of TensorFlow Probability
+    Example(
+        TFPDistribution,
+        LOC_SCALE,
+        scipy.stats.norm,
+        make=lambda loc, scale: TFPDistribution(tfp_stand_in.Normal(loc, scale)),
+    ),
+    Example(
+        TFPDistribution,
+        {"loc": VECTOR, "scale_tril": TRIL},
+        lambda loc, scale_tril: scipy.stats.multivariate_normal(loc, scale_tril @ scale_tril.T),
+        make=lambda loc, scale_tril: TFPDistribution(tfp_stand_in.MultivariateNormalTriL(loc, scale_tril)),
+        label="vector",
+    ),
+    Example(
+        TFPDistribution,
+        {"probs": simplex([0.125, 0.5, 0.375])},
+        categorical,
+        make=lambda probs: TFPDistribution(tfp_stand_in.Categorical(probs)),
+        label="discrete",
     ),
 ]

@@ -120,7 +120,8 @@ class TFPDistribution(Distribution):
         """The image of TFP's default bijector from the unconstrained space; for integers, a set by the family."""
         bijector = self.tfp_dist.experimental_default_event_space_bijector()
         if bijector is not None:
-            return BijectorConstraint(bijector)
+            image = BijectorConstraint(bijector)
+            return constraints.independent(image, self.event_dim - image.event_dim)
         make = DISCRETE_SUPPORTS.get(self._family.__name__)
         if make is not None:
             return make(self.tfp_dist)
