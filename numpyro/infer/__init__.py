@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpyro.infer import reparam as reparam
+    from numpyro.infer.barker import BarkerMH
     from numpyro.infer.hmc import HMC, NUTS
     from numpyro.infer.initialization import (
         init_to_feasible,
@@ -26,6 +27,7 @@ __all__ = [
     "HMC",
     "MCMC",
     "NUTS",
+    "BarkerMH",
     "Predictive",
     "init_to_feasible",
     "init_to_mean",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BarkerMH": "barker",
     "HMC": "hmc",
     "MCMC": "mcmc",
     "NUTS": "hmc",

@@ -32,6 +32,7 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro.infer.initialization import MAX_ATTEMPTS
 from numpyro.infer.integrator import Point
 from numpyro.infer.metric import FlatSpace, multiply
 from numpyro.infer.random_words import derived_key, next_words, normal, uniform
@@ -41,7 +42,6 @@ from numpyro.infer.warmup import Adaptation
 __all__ = [
     "FAILED",
     "GIVEN",
-    "MAX_ATTEMPTS",
     "RESUME",
     "RUN",
     "SEARCH",
@@ -52,9 +52,6 @@ __all__ = [
 ]
 
 SEARCH, GIVEN, RESUME, STEP_SIZE, RUN, FAILED = range(6)
-
-MAX_ATTEMPTS = 100
-"""How many candidates for the start are tried."""
 
 _ANY_FINITE = 1e30
 """Initial energy of an evaluation: whatever finite energy the trajectory finds is less, so its state is accepted."""

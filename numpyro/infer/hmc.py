@@ -15,85 +15,35 @@ Betancourt (2017), *A Conceptual Introduction to Hamiltonian Monte Carlo*.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-import copy
-from functools import partial
 import math
 from typing import Any
 import warnings
 
 import jax
-from jax.extend.core import jaxpr_as_fun
 from jax.flatten_util import ravel_pytree
 import jax.numpy as jnp
-import numpy as np
 
-from numpyro.infer.arguments import Static, combine, partition
-from numpyro.infer.chain import FAILED, GIVEN, MAX_ATTEMPTS, SEARCH, Chain, HMCState, Sampler
+from numpyro.infer.chain import FAILED, GIVEN, SEARCH, Chain, HMCState, Sampler
 from numpyro.infer.initialization import init_to_uniform, uniform_radius
-from numpyro.infer.integrator import euclidean_kinetic_energy, value_and_grad
-from numpyro.infer.kernel import MCMCKernel
-from numpyro.infer.metric import flat_space
-from numpyro.infer.potential import build_potential
+from numpyro.infer.integrator import euclidean_kinetic_energy
+from numpyro.infer.metric import FlatSpace, flat_space
+from numpyro.infer.target import Target, TargetKernel, is_concrete
 from numpyro.infer.trajectory import HMCTrajectory, NUTSTrajectory
 from numpyro.infer.warmup import Adaptation
 
 __all__ = ["HMC", "NUTS", "HMCState", "Program", "hmc", "momentum_generator"]
 
-_NEEDS_VALUES = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerBoolConversionError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.NonConcreteBooleanIndexError,
-)
-
-
-class _Constant:
-    """A function that takes any arguments and returns the same value."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.value
-
-
-class _GivenPotential:
-    """A potential energy that the user wrote, with the interface of a model's."""
-
-    def __init__(self, make: Callable[..., Callable[[Any], Any]], prototype: Any) -> None:
-        self._make = make
-        self._prototype = prototype
-
-    def potential_fn(self, params: Any, args: Any, kwargs: Any) -> Any:
-        return self._make(*args, **kwargs)(params)
-
-    def prototype_params(self, args: Any, kwargs: Any) -> Any:
-        return self._prototype
-
-    def constrain(self, params: Any, args: Any, kwargs: Any, *, return_deterministic: bool = True) -> Any:
-        return params
-
-    def explain_invalid(self, params: Any, args: Any, kwargs: Any) -> str:
-        potential, gradient = jax.value_and_grad(self._make(*args, **kwargs))(params)
-        bad = sum(int(np.sum(~np.isfinite(leaf))) for leaf in jax.tree.leaves(gradient))
-        return f"`potential_fn` is {float(potential)} there and {bad} entries of its gradient are not finite."
-
 
 class Program:
     """Everything compiled for one model (or potential energy), one shape of its arguments and one length of warm-up.
 
+    :param target: the potential energy.
     :param sampler: the parts of a chain.
-    :param target: the potential energy, with the interface of :class:`~numpyro.infer.potential.ModelPotential`.
-    :param arguments: ``f(arrays)`` gives the model's ``(args, kwargs)``.
-    :param takes_arrays: whether the model's arrays are inputs of the program or constants in it.
     """
 
-    def __init__(self, sampler: Sampler, target: Any, arguments: Callable[[Any], Any], takes_arrays: bool) -> None:
-        self.sampler = sampler
+    def __init__(self, target: Target, sampler: Sampler) -> None:
         self.target = target
-        self.arguments = arguments
-        self.takes_arrays = takes_arrays
+        self.sampler = sampler
         self.advance = jax.jit(sampler.advance, donate_argnums=(1,))
         self.advance_together = jax.jit(sampler.advance_together, donate_argnums=(1,))
         self.transition = jax.jit(
@@ -101,15 +51,6 @@ class Program:
         )
         self.begin = jax.jit(self._begin)
         self.compiled: dict[Any, Any] = {}
-
-    def constrain(self, params: Any, arrays: Any) -> Any:
-        """Values of the model's sites at one draw."""
-        args, kwargs = self.arguments(arrays)
-        return self.target.constrain(params, args, kwargs)
-
-    def potential_energy(self, params: Any, arrays: Any) -> Any:
-        args, kwargs = self.arguments(arrays)
-        return self.target.potential_fn(params, args, kwargs)
 
     def _begin(self, rng_key: Any, position: jax.Array | None, arrays: Any) -> tuple[HMCState, Any]:
         """Find a start for one chain; the second value tells whether there is none."""
@@ -121,33 +62,8 @@ class Program:
         chain, _ = sampler.advance(chain, {}, arrays, 0, 0, 1)
         return sampler.unravel(chain.state), chain.phase == FAILED
 
-    def refuse(self, params: Any, arrays: Any, origin: str | None = None, attempts: int = MAX_ATTEMPTS) -> None:
-        """Raise the error for a start that cannot be used.
 
-        :param origin: where the start comes from, such as ```init_params```; None if it was drawn, the last of
-            ``attempts`` candidates.
-        """
-        args, kwargs = self.arguments(arrays)
-        try:
-            reason = self.target.explain_invalid(params, args, kwargs)
-        except Exception as error:
-            reason = f"(Looking for the reason failed as well: {error})"
-        if origin is None:
-            what = f"none of {attempts} candidates that the initialisation strategy drew is a point"
-            remedy = (
-                "Check the model against the data, or choose the start: init_strategy=init_to_value(values={...}), "
-                "init_to_median, or init_params= (in unconstrained space)."
-            )
-        else:
-            what = f"{origin} is no point"
-            remedy = f"Remember that {origin} is in unconstrained space."
-        raise RuntimeError(
-            f"Cannot find valid initial parameters: {what} at which the potential energy and its gradient are "
-            f"finite.\n{reason}\n{remedy}"
-        )
-
-
-class HMC(MCMCKernel):
+class HMC(TargetKernel):
     """Hamiltonian Monte Carlo with trajectories of fixed length; step size and mass matrix adapt during warm-up.
 
     :param model: a model. Either this or ``potential_fn``.
@@ -203,12 +119,7 @@ class HMC(MCMCKernel):
         forward_mode_differentiation: bool = False,
         regularize_mass_matrix: bool = True,
     ) -> None:
-        if (model is None) == (potential_fn is None):
-            given = "both" if model is not None else "neither"
-            raise ValueError(
-                f"Only one of `model` or `potential_fn` must be specified, but you gave {given}. Write "
-                f"{type(self).__name__}(model), or {type(self).__name__}(potential_fn=f)."
-            )
+        super().__init__(model, potential_fn, init_strategy)
         if num_steps is None and trajectory_length is None and type(self)._needs_length:
             raise ValueError("At least one of `num_steps` or `trajectory_length` must be specified.")
         if num_steps is not None and num_steps < 1:
@@ -222,9 +133,6 @@ class HMC(MCMCKernel):
                 stacklevel=2,
             )
             step_size, adapt_step_size = trajectory_length / num_steps, False
-        self._model = model
-        self._potential_fn = potential_fn
-        self._potential_fn_gen: Callable[..., Any] | None = None
         self._kinetic_fn = None if kinetic_fn is euclidean_kinetic_energy else kinetic_fn
         self._step_size = float(step_size)
         self._inverse_mass_matrix = inverse_mass_matrix
@@ -234,25 +142,11 @@ class HMC(MCMCKernel):
         self._target_accept_prob = target_accept_prob
         self._num_steps = num_steps
         self._trajectory_length = trajectory_length
-        self._init_strategy = init_strategy
         self._find_heuristic_step_size = find_heuristic_step_size
         self._forward_mode_differentiation = forward_mode_differentiation
         self._regularize_mass_matrix = regularize_mass_matrix
-        self._num_warmup = 0
-        self._prototype: Any = None
-        # None where the model needs the values of its arrays in Python, so that they must be constants.
-        self._programs: dict[Any, Program | None] = {}
 
     _needs_length = True
-
-    @property
-    def model(self) -> Callable[..., Any] | None:
-        """The model, or None if the kernel was made from a potential energy."""
-        return self._model
-
-    @property
-    def sample_field(self) -> str:
-        return "z"
 
     @property
     def default_fields(self) -> tuple[str, ...]:
@@ -270,101 +164,28 @@ class HMC(MCMCKernel):
 
     # Programs
 
-    def program(
-        self, num_warmup: int, args: Any, kwargs: Any, init_params: Any = None, *, batched: bool = False
-    ) -> tuple[Program, list[Any]]:
-        """The program for these arguments, built once for their shapes, and the arrays among the arguments.
+    def flat_space(self, prototype: Any, keyed: bool) -> FlatSpace:
+        return flat_space(prototype, self._dense_mass, self._inverse_mass_matrix, keyed)
 
-        :param init_params: what the parameters look like; needed with ``potential_fn`` only.
-        :param batched: whether ``init_params`` has a leading axis of chains.
-        """
-        prototype = None
-        if self._potential_fn is not None:
-            if init_params is not None:
-                prototype = jax.tree.map(partial(_abstract, batched=batched), init_params)
-            elif self._prototype is not None:
-                prototype = self._prototype
-            else:
-                raise ValueError(
-                    "Valid value of `init_params` must be provided with `potential_fn`: it says what the parameters "
-                    "look like, and the chains start there. Write mcmc.run(rng_key, init_params=...)."
-                )
-            self._prototype = prototype
-        self._num_warmup = num_warmup
-        arrays, static = partition((args, kwargs))
-        shapes = tuple((np.shape(array), np.dtype(array.dtype).name) for array in arrays)
-        layout = None if prototype is None else _hashable(prototype)
-        key: tuple[Any, ...] = (num_warmup, static, shapes, layout, jnp.result_type(float).name, jax.default_backend())
-        if key not in self._programs:
-            try:
-                self._programs[key] = self._build(num_warmup, arrays, static, prototype, takes_arrays=True)
-            except _NEEDS_VALUES:
-                if not arrays or not all(map(_is_concrete, arrays)):
-                    raise
-                self._programs[key] = None
-        program = self._programs[key]
-        if program is None:
-            key += (tuple(np.asarray(array).tobytes() for array in arrays),)
-            program = self._programs.get(key)
-            if program is None:
-                program = self._programs[key] = self._build(num_warmup, arrays, static, prototype, takes_arrays=False)
-        return program, arrays if program.takes_arrays else []
-
-    def _build(self, num_warmup: int, arrays: list[Any], static: Static, prototype: Any, takes_arrays: bool) -> Program:
-        def arguments(inputs: Any) -> Any:
-            return combine(inputs if takes_arrays else arrays, static)
-
-        args, kwargs = combine(arrays, static)
-        target: Any
-        if self._model is not None:
-            target = build_potential(
-                self._model,
-                args,
-                kwargs,
-                init_strategy=self._init_strategy,
-                forward_mode_differentiation=self._forward_mode_differentiation,
-            )
-            prototype = target.prototype_params(args, kwargs)
-        else:
-            target = _GivenPotential(self._potential_fn_gen or _Constant(self._potential_fn), prototype)
-        keyed = self._potential_fn is None
-        space = flat_space(prototype, self._dense_mass, self._inverse_mass_matrix, keyed)
-
-        def potential(z: jax.Array, inputs: Any) -> jax.Array:
-            args, kwargs = arguments(inputs)
-            value = target.potential_fn(space.unravel(z), args, kwargs)
-            if jnp.shape(value) != ():
-                raise ValueError(f"the potential energy must be a scalar, but it has shape {jnp.shape(value)}.")
-            return jnp.asarray(value, space.dtype)
-
-        inputs = arrays if takes_arrays else []
-        flat = jax.ShapeDtypeStruct((space.size,), space.dtype)
-        traced = jax.make_jaxpr(value_and_grad(potential, self._forward_mode_differentiation))(flat, inputs)
-        gradient = jaxpr_as_fun(traced)
+    def compose(self, target: Target, num_warmup: int) -> Program:
+        starts: Any = None
+        if target.init_strategy is not None:
+            starts = uniform_radius(target.init_strategy)
+            starts = target.draw_start if starts is None else starts
         adaptation = Adaptation(
-            space,
+            target.space,
             num_warmup,
             self._adapt_step_size,
             self._adapt_mass_matrix,
             self._target_accept_prob,
             self._regularize_mass_matrix,
         )
-
-        def draw_start(rng_key: Any, inputs: Any) -> jax.Array:
-            args, kwargs = arguments(inputs)
-            return space.ravel(target.init_params(rng_key, args, kwargs))
-
-        starts: Any = None
-        if self._model is not None:
-            starts = uniform_radius(self._init_strategy)
-            starts = draw_start if starts is None else starts
-
         trajectory, limits = self._trajectory()
         sampler = Sampler(
-            space=space,
+            space=target.space,
             adaptation=adaptation,
             trajectory=trajectory,
-            potential_and_grad=lambda z, inputs: tuple(gradient(z, *inputs)),
+            potential_and_grad=target.potential_and_grad,
             starts=starts,
             step_size=self._step_size,
             inverse_mass_matrix=self._inverse_mass_matrix,
@@ -373,7 +194,7 @@ class HMC(MCMCKernel):
             find_step_size=self._find_heuristic_step_size and self._adapt_step_size,
             kinetic_fn=self._kinetic_fn,
         )
-        return Program(sampler, target, arguments, takes_arrays)
+        return Program(target, sampler)
 
     # The kernel's interface
 
@@ -397,8 +218,8 @@ class HMC(MCMCKernel):
         program, arrays = self.program(num_warmup, model_args, model_kwargs or {}, init_params)
         position = None if init_params is None else program.sampler.space.ravel(init_params)
         state, failed = program.begin(rng_key, position, arrays)
-        if _is_concrete(failed) and bool(failed):
-            program.refuse(state.z, arrays, None if init_params is None else "`init_params`")
+        if is_concrete(failed) and bool(failed):
+            program.target.refuse(state.z, arrays, None if init_params is None else "`init_params`")
         return state
 
     def sample(self, state: HMCState, model_args: tuple[Any, ...] = (), model_kwargs: Any = None) -> HMCState:
@@ -406,52 +227,12 @@ class HMC(MCMCKernel):
         program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
         return program.transition(state, arrays)
 
-    def get_potential_fn(
-        self, model_args: tuple[Any, ...] = (), model_kwargs: dict[str, Any] | None = None
-    ) -> Callable[[Any], Any]:
-        """The potential energy as a function of the unconstrained parameters."""
-        if self._potential_fn is not None:
-            return (self._potential_fn_gen or _Constant(self._potential_fn))(*model_args, **(model_kwargs or {}))
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {})
-        return lambda params: program.potential_energy(params, arrays)
-
-    def get_constrain_fn(
-        self,
-        model_args: tuple[Any, ...] = (),
-        model_kwargs: dict[str, Any] | None = None,
-        *,
-        return_deterministic: bool = False,
-    ) -> Callable[[Any], Any]:
-        """The function from unconstrained parameters to the values of the latent sites, and of the deterministic ones
-        on request."""
-        if self._potential_fn is not None:
-            return lambda params: params
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {})
-        args, kwargs = program.arguments(arrays)
-        return partial(_constrain, program.target, args, kwargs, return_deterministic)
-
-    def postprocess_fn(self, model_args: tuple[Any, ...] = (), model_kwargs: Any = None) -> Callable[[Any], Any]:
-        """The function from unconstrained parameters to the values of latent and deterministic sites."""
-        return self.get_constrain_fn(model_args, model_kwargs, return_deterministic=True)
-
     def refresh(self, state: HMCState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None) -> HMCState:
         """Evaluate the potential energy and its gradient anew, for other arguments of the model."""
         program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
         space = program.sampler.space
         potential, gradient = program.sampler.potential_and_grad(space.ravel(state.z), arrays)
         return state._replace(potential_energy=potential, z_grad=space.unravel(gradient))
-
-    def wrap_model(self, wrapper: Callable[..., Any]) -> HMC:
-        """The same kernel for the model ``wrapper(model)``."""
-        if self._model is None:
-            raise ValueError("`wrap_model` needs a kernel made from a model; this one was made from a `potential_fn`.")
-        other = copy.copy(self)
-        other._model = wrapper(self._model)
-        other._programs = {}
-        return other
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_programs": {}}
 
 
 class NUTS(HMC):
@@ -522,27 +303,6 @@ class NUTS(HMC):
 
     def _trajectory(self) -> tuple[Any, tuple[int, int] | None]:
         return NUTSTrajectory(max(self._max_tree_depth)), self._max_tree_depth
-
-
-def _constrain(target: Any, args: Any, kwargs: Any, return_deterministic: bool, params: Any) -> Any:
-    return target.constrain(params, args, kwargs, return_deterministic=return_deterministic)
-
-
-def _abstract(leaf: Any, batched: bool) -> Any:
-    shape = np.shape(leaf)
-    dtype = jnp.result_type(leaf)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        dtype = jnp.result_type(float)
-    return jax.ShapeDtypeStruct(shape[1:] if batched else shape, dtype)
-
-
-def _hashable(prototype: Any) -> Any:
-    leaves, treedef = jax.tree.flatten(prototype)
-    return treedef, tuple((leaf.shape, np.dtype(leaf.dtype).name) for leaf in leaves)
-
-
-def _is_concrete(x: Any) -> bool:
-    return not isinstance(x, jax.core.Tracer)
 
 
 def momentum_generator(prototype_r: Any, mass_matrix_sqrt: Any, rng_key: Any) -> Any:

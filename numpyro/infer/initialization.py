@@ -20,6 +20,7 @@ import numpy as np
 
 from numpyro._shapes import can_expand, shape_of
 from numpyro.distributions import biject_to
+from numpyro.infer.random_words import derived_key
 
 __all__ = [
     "init_to_feasible",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 Site = dict[str, Any]
+
+MAX_ATTEMPTS = 100
+"""How many candidates for the start are tried."""
 
 
 def _is_latent(site: Site) -> bool:
@@ -145,3 +149,28 @@ def uniform_radius(strategy: Callable[..., Any]) -> float | None:
     if isinstance(strategy, partial) and strategy.func is init_to_uniform:
         return float(strategy.keywords.get("radius", 2.0))
     return None
+
+
+def first_valid(
+    attempt: Callable[[Any], Any], is_valid: Callable[[Any], jax.Array], rng_key: Any
+) -> tuple[Any, jax.Array]:
+    """The first of 100 candidates that is valid, or else the last one, and whether it is.
+
+    ``attempt`` appears once in the compiled program.
+
+    :param attempt: from a random key to a candidate, a pytree.
+    :param is_valid: from a candidate to a boolean scalar.
+    """
+    blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(attempt, rng_key))
+
+    def retry(carry: tuple[Any, ...]) -> tuple[Any, ...]:
+        count, _, _ = carry
+        candidate = attempt(derived_key(rng_key, count))
+        return count + 1, candidate, is_valid(candidate)
+
+    def unfinished(carry: tuple[Any, ...]) -> jax.Array:
+        count, _, found = carry
+        return (count < MAX_ATTEMPTS) & ~found
+
+    count = jnp.zeros((), jnp.int32)
+    return jax.lax.while_loop(unfinished, retry, (count, blank, jnp.array(False)))[1:]

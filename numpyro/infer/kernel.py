@@ -79,6 +79,31 @@ class MCMCKernel(ABC):
     def sample(self, state: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]) -> Any:
         """The state after one more iteration. It must be traceable by JAX."""
 
+    def prepare(
+        self,
+        num_warmup: int,
+        init_params: Any,
+        model_args: tuple[Any, ...],
+        model_kwargs: dict[str, Any],
+        lead: tuple[int, ...] = (),
+    ) -> bool:
+        """Look at the arguments of a run before anything is compiled.
+
+        :param init_params: where to start, or the parameters from which to go on, or None.
+        :param lead: shape of the leading axes that ``init_params`` has: the number of chains, if there are several.
+        :returns: whether arrays among the model's arguments may be inputs of the compiled program; otherwise they are
+            constants in it.
+        """
+        return self.is_pure
+
+    def check_start(
+        self, state: Any, init_params: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]
+    ) -> None:
+        """Raise an error if a chain cannot begin with ``state``, which :meth:`init` made within a compiled program.
+
+        :param init_params: where the user wanted to start, or None.
+        """
+
     def postprocess_fn(self, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]) -> Callable[[Any], Any]:
         """A function applied to each draw, such as the one from unconstrained to constrained parameters."""
         return identity

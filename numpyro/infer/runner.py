@@ -22,8 +22,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
 from numpyro.infer.arguments import combine, partition
-from numpyro.infer.chain import FAILED, GIVEN, MAX_ATTEMPTS, RESUME, SEARCH, Chain, strongly_typed
+from numpyro.infer.chain import FAILED, GIVEN, RESUME, SEARCH, Chain, strongly_typed
 from numpyro.infer.hmc import HMC
+from numpyro.infer.kernel import MCMCKernel
 from numpyro.util import identity
 
 if TYPE_CHECKING:
@@ -130,19 +131,7 @@ class HMCRunner:
             _check_number_of_keys(keys, self.count)
         self.initial = self.sampler.initial_state()
         if request.init_params is not None and resumed is None:
-            self._check_init_params(request.init_params)
-
-    def _check_init_params(self, init_params: Any) -> None:
-        space = self.sampler.space
-        leaves, treedef = jax.tree.flatten(init_params)
-        shapes = [np.shape(leaf)[1:] if self.count > 1 else np.shape(leaf) for leaf in leaves]
-        if treedef != space.treedef or tuple(shapes) != space.shapes:
-            expected = jax.tree.unflatten(space.treedef, space.shapes)
-            lead = f", each with a leading axis of {self.count} chains" if self.count > 1 else ""
-            raise ValueError(
-                f"`init_params` must look like the unconstrained parameters, whose shapes are {expected}{lead}, but "
-                f"the shapes given are {jax.tree.map(np.shape, init_params)}."
-            )
+            self.program.target.check_shapes(request.init_params, (self.count,) if self.count > 1 else ())
 
     def start(self, group: Group) -> tuple[Chain, dict[str, Any]]:
         """The carry of a chain, or of all of them, before its first iteration. Made on the host: nothing is
@@ -242,7 +231,7 @@ class HMCRunner:
             origin = "`post_warmup_state`"
         elif self.request.init_params is not None:
             origin = "`init_params`"
-        self.program.refuse(params, self.arrays, origin, MAX_ATTEMPTS)
+        self.program.target.refuse(params, self.arrays, origin)
 
     def describe(self, carry: tuple[Chain, dict[str, Any]]) -> str:
         chain, _ = carry
@@ -269,7 +258,7 @@ class HMCRunner:
 
             def postprocess(flat: jax.Array) -> Any:
                 return (
-                    program.constrain(unravel(flat), arrays)
+                    program.target.constrain(unravel(flat), arrays)
                     if postprocess_fn is None
                     else postprocess_fn(unravel(flat))
                 )
@@ -299,7 +288,12 @@ class KernelRunner:
         self.fields, self.unconstrained, self.excluded = _fields(self.kernel, request.extra_fields)
         self.keys = _split_by_chain(request.rng_key, self.count) if self.batched else request.rng_key
         arrays, self.static = partition((request.args, request.kwargs))
-        self.dynamic = self.kernel.is_pure or mcmc.jit_model_args
+        likeness = request.init_params
+        if request.resumed is not None:
+            likeness = getattr(request.resumed, self.kernel.sample_field, None)
+        lead = (self.count,) if self.batched else ()
+        takes_arrays = self.kernel.prepare(self.num_warmup, likeness, request.args, request.kwargs, lead)
+        self.dynamic = takes_arrays or mcmc.jit_model_args
         self.arrays = jax.device_put(arrays) if self.dynamic else []
         self.constants = arrays
         contents = () if self.dynamic else tuple((str(a.dtype), np.shape(a), np.asarray(a).tobytes()) for a in arrays)
@@ -319,12 +313,16 @@ class KernelRunner:
         key, resumed, init_params = pick(self.keys), pick(self.request.resumed), pick(self.request.init_params)
         if resumed is not None:
             has_key = hasattr(resumed, "_replace") and hasattr(resumed, "rng_key")
-            state = resumed._replace(rng_key=key) if has_key else resumed
+            if has_key and np.ndim(resumed.rng_key) < np.ndim(key):
+                key = key[0]  # an ensemble has one key
+            state = self._refreshed(resumed._replace(rng_key=key) if has_key else resumed, group)
         elif isinstance(group, range) and not self.is_ensemble:
             each = [self._init(key[i], jax.tree.map(lambda x, i=i: x[i], init_params)) for i in group]
             state = jax.tree.map(lambda *x: jnp.stack(x), *each)
         else:
             state = self._init(key, init_params)
+        if resumed is None:
+            self.kernel.check_start(state, init_params, self.request.args, self.request.kwargs)
         if any(jax.typeof(x).weak_type for x in jax.tree.leaves(state)):
             state = _STRONG(state)
         lead = (self.count,) if isinstance(group, range) else ()
@@ -345,6 +343,18 @@ class KernelRunner:
         if not self.kernel.is_pure:
             return init(key, init_params, self.arrays)
         return self._cached("init", lambda: jax.jit(init))(key, init_params, self.arrays)
+
+    def _refreshed(self, state: Any, group: Group) -> Any:
+        """A state to go on from, with what depends on the model's arguments computed anew if the kernel can do so."""
+        if not self.kernel.is_pure or type(self.kernel).refresh is MCMCKernel.refresh:
+            return state
+
+        def refresh(state: Any, arrays: Any) -> Any:
+            args, kwargs = self.arguments(arrays)
+            one = lambda state: self.kernel.refresh(state, args, kwargs)
+            return (jax.vmap(one) if isinstance(group, range) and not self.is_ensemble else one)(state)
+
+        return self._cached("refresh", lambda: jax.jit(refresh))(state, self.arrays)
 
     def _cached(self, name: str, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
         key = (name, self.cache_key)
@@ -401,7 +411,8 @@ class KernelRunner:
         jax.block_until_ready(carry[1])
 
     def describe(self, carry: Any) -> str:
-        return "" if self.batched and self.method != "sequential" else self.kernel.get_diagnostics_str(carry[1])
+        is_one_state = self.is_ensemble or not self.batched or self.method == "sequential"
+        return self.kernel.get_diagnostics_str(carry[1]) if is_one_state else ""
 
     def iteration(self, carry: Any) -> int:
         return int(carry[0])

@@ -18,7 +18,7 @@ from numpyro._shapes import shape_of
 from numpyro.distributions import biject_to
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.arguments import combine, partition
-from numpyro.infer.initialization import init_to_uniform
+from numpyro.infer.initialization import MAX_ATTEMPTS, first_valid, init_to_uniform
 from numpyro.infer.potential import ModelPotential, build_potential, site_log_prob
 from numpyro.primitives import Messenger
 
@@ -36,9 +36,6 @@ __all__ = [
     "transform_fn",
     "unconstrain_fn",
 ]
-
-#: How many times an initialisation strategy is tried before it is given up.
-MAX_INITIAL_ATTEMPTS = 100
 
 
 class ParamInfo(NamedTuple):
@@ -232,21 +229,7 @@ def _find_valid(
         return jnp.all(jnp.stack(finite))
 
     def search(key: Any) -> tuple[ParamInfo, Any]:
-        # One call of the gradient: the first attempt is a turn of the loop like the others.
-        abstract = jax.eval_shape(attempt, key)
-        blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), abstract)
-
-        def retry(state: Any) -> Any:
-            key, count, _, _ = state
-            key, subkey = jax.random.split(key)
-            info = attempt(subkey)
-            return key, count + 1, info, is_valid(info)
-
-        def unfinished(state: Any) -> Any:
-            return (state[1] < MAX_INITIAL_ATTEMPTS) & ~state[3]
-
-        _, _, info, valid = jax.lax.while_loop(unfinished, retry, (key, 0, blank, jnp.array(False)))
-        return info, valid
+        return first_valid(attempt, is_valid, key)
 
     is_typed = jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key)
     is_batched = jnp.ndim(rng_key) > (0 if is_typed else 1)
@@ -290,7 +273,7 @@ def initialize_model(
             first = int(np.argmin(np.asarray(valid)))
             z = jax.tree.map(lambda x, first=first: x[first], z)
         explanation = built.explain_invalid(z, model_args, model_kwargs)
-        raise ValueError(f"no valid initial parameters in {MAX_INITIAL_ATTEMPTS} attempts.\n{explanation}")
+        raise ValueError(f"no valid initial parameters in {MAX_ATTEMPTS} attempts.\n{explanation}")
     potential_fn, postprocess_fn = _potential_pair(built, dynamic_args, model_args, model_kwargs)
     return ModelInfo(info, potential_fn, postprocess_fn, _abstract_trace(model, model_args, model_kwargs or {}))
 

@@ -94,6 +94,8 @@ class Adaptation:
     :param space: the flat coordinates.
     :param num_steps: length of the warm-up.
     :param target_accept_prob: acceptance probability at which the step size is aimed.
+    :param boldness: dual averaging shrinks towards so many times the present step size.
+    :param gamma: strength of that shrinkage; see :func:`~numpyro.infer.step_size.dual_averaging`.
     """
 
     space: FlatSpace
@@ -102,6 +104,8 @@ class Adaptation:
     adapt_mass_matrix: bool = True
     target_accept_prob: float = 0.8
     regularize_mass_matrix: bool = True
+    boldness: float = 10.0
+    gamma: float = 0.05
 
     @property
     def schedule(self) -> np.ndarray:
@@ -117,7 +121,7 @@ class Adaptation:
         for block in self.space.blocks:
             shape = (block.size, block.size) if block.dense else (block.size,)
             estimators.append(WelfordState(np.zeros(block.size, dtype), np.zeros(shape, dtype), count))
-        averaging = DualAveragingState(zero, zero, zero, count, np.asarray(np.log(10 * step_size), dtype))
+        averaging = DualAveragingState(zero, zero, zero, count, np.asarray(np.log(self.boldness * step_size), dtype))
         return HMCAdaptState(
             np.asarray(step_size, dtype), *mass, averaging, self.space.joined(estimators), count, rng_key
         )
@@ -130,7 +134,7 @@ class Adaptation:
         :param position: the draw, as a flat vector.
         """
         if self.adapt_step_size:
-            ss_state = dual_averaging()[1](self.target_accept_prob - accept_prob, state.ss_state)
+            ss_state = dual_averaging(gamma=self.gamma)[1](self.target_accept_prob - accept_prob, state.ss_state)
             log_step_size = jnp.where(t == self.num_steps - 1, ss_state.x_avg, ss_state.x_t)
             limits = jnp.finfo(state.step_size.dtype)
             step_size = jnp.clip(jnp.exp(log_step_size), limits.tiny, limits.max)
@@ -177,7 +181,7 @@ class Adaptation:
 
     def restart_step_size(self, state: HMCAdaptState) -> HMCAdaptState:
         """Begin dual averaging again from the present step size."""
-        return state._replace(ss_state=dual_averaging()[0](jnp.log(10 * state.step_size)))
+        return state._replace(ss_state=dual_averaging()[0](jnp.log(self.boldness * state.step_size)))
 
 
 def warmup_adapter(
