@@ -34,7 +34,7 @@ import numpy as np
 
 from numpyro.infer.initialization import MAX_ATTEMPTS
 from numpyro.infer.integrator import Point
-from numpyro.infer.metric import FlatSpace, multiply
+from numpyro.infer.metric import FlatSpace, inner_products, multiply
 from numpyro.infer.random_words import derived_key, next_words, normal, uniform
 from numpyro.infer.trajectory import SEED_WORDS, Hamiltonian, Outcome, Trajectory, run
 from numpyro.infer.warmup import Adaptation
@@ -200,7 +200,7 @@ class Sampler:
                 potential, gradient = self.potential_and_grad(z, arrays)
                 return potential, multiply(space, sqrt_inv, gradient)
 
-            return Hamiltonian(potential_and_grad, lambda p: 0.5 * jnp.vdot(p, p), lambda p: p)
+            return Hamiltonian(potential_and_grad, lambda p: 0.5 * inner_products([(p, p)])[0], lambda p: p)
 
         def kinetic(r: jax.Array) -> jax.Array:
             return kinetic_fn(adapt_state.inverse_mass_matrix, space.unravel(r))

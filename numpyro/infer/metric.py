@@ -20,7 +20,7 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["Block", "FlatSpace", "MassMatrix", "factorize", "flat_space", "identity_mass", "multiply"]
+__all__ = ["Block", "FlatSpace", "MassMatrix", "factorize", "flat_space", "identity_mass", "inner_products", "multiply"]
 
 
 class MassMatrix(NamedTuple):
@@ -281,3 +281,28 @@ def multiply(space: FlatSpace, matrix: Any, vector: jax.Array, transpose: bool =
         else:
             parts.append(part.T @ x if transpose else part @ x)
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+
+
+_LONG = 4096
+
+
+def inner_products(pairs: Sequence[tuple[jax.Array, jax.Array]]) -> jax.Array:
+    """Inner products of pairs of flat vectors, together.
+
+    A sum of floating-point numbers in their order, which is what XLA makes of one inner product on a CPU, waits for each
+    addition. The product of a matrix and a vector does not, and takes a quarter of the time for vectors that fit into
+    the cache.
+
+    >>> x, y = jnp.arange(3.0), jnp.ones(3)
+    >>> print(inner_products([(x, x), (x, y)]))
+    [5. 3.]
+    """
+    size = pairs[0][0].size
+    if not 64 <= size <= _LONG:
+        return jnp.stack([jnp.vdot(x, y) for x, y in pairs])
+    rows = jnp.stack([x * y for x, y in pairs])
+    if len(pairs) == 1:
+        folds = 4
+        rows = jnp.pad(rows.ravel(), (0, -size % folds)).reshape(folds, -1)
+    sums = rows @ jnp.ones(rows.shape[1], rows.dtype)
+    return sums if len(pairs) > 1 else jnp.sum(sums, keepdims=True)

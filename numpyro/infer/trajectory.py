@@ -27,6 +27,7 @@ from jax import lax
 import jax.numpy as jnp
 
 from numpyro.infer.integrator import Point, leapfrog
+from numpyro.infer.metric import inner_products
 from numpyro.infer.random_words import hashed_uniform
 
 __all__ = ["SEED_WORDS", "HMCTrajectory", "Hamiltonian", "NUTSTrajectory", "Outcome", "Proposal", "run"]
@@ -115,7 +116,6 @@ class _Branch(NamedTuple):
     :param end: the state that moves on.
     :param proposal: state drawn from the branch so far, with probability proportional to ``exp(-H)``.
     :param momentum_sum: sum of its momenta.
-    :param previous: the momentum one step back.
     :param log_weight: logarithm of the sum of ``exp(initial energy - H)``.
     :param size: number of its states.
     :param checkpoints: for each open subtree: momentum of its first state, sum of momenta before that, momentum before
@@ -125,7 +125,6 @@ class _Branch(NamedTuple):
     end: Point
     proposal: Proposal
     momentum_sum: jax.Array
-    previous: jax.Array
     log_weight: jax.Array
     size: jax.Array
     turning: jax.Array
@@ -177,7 +176,7 @@ class NUTSTrajectory:
         false = jnp.zeros((), bool)
         count = jnp.zeros((), jnp.int32)
         nothing = jnp.full_like(scalar, -jnp.inf)
-        branch = _Branch(point, proposal, zeros, zeros, nothing, count, false, false, checkpoints)
+        branch = _Branch(point, proposal, zeros, nothing, count, false, false, checkpoints)
         ends = jax.tree.map(lambda x: jnp.stack([x, x]), point)
         return _Tree(
             branch,
@@ -209,7 +208,6 @@ class NUTSTrajectory:
             end,
             tree.proposal,
             zeros,
-            zeros,
             jnp.full_like(tree.log_weight, -jnp.inf),
             jnp.zeros_like(tree.depth),
             false,
@@ -234,14 +232,13 @@ class NUTSTrajectory:
         leaf = branch.size
         is_even = (leaf & 1) == 0
         row = jnp.where(is_even, lax.population_count(leaf), branch.checkpoints.shape[0] - 1)
-        entry = jnp.stack([end.momentum, branch.momentum_sum, branch.previous])
+        entry = jnp.stack([end.momentum, branch.momentum_sum, branch.end.momentum])
         checkpoints = lax.dynamic_update_index_in_dim(branch.checkpoints, entry, row, 0)
         turning = self._is_turning(hamiltonian, checkpoints, leaf, end.momentum, momentum_sum)
         branch = _Branch(
             end,
             proposal,
             momentum_sum,
-            end.momentum,
             log_weight,
             leaf + 1,
             turning,
@@ -269,11 +266,11 @@ class NUTSTrajectory:
             row, _ = state
             rows = lax.dynamic_slice_in_dim(checkpoints, row, 2, 0)
             (first, before, _), (middle, before_middle, previous) = rows[0], rows[1]
-            whole = _turns(hamiltonian, first, last, total - before)
+            whole = _any_turns(hamiltonian, (first, last, total - before))
 
             def halves() -> jax.Array:
-                left = _turns(hamiltonian, first, middle, before_middle + middle - before)
-                return left | _turns(hamiltonian, previous, last, total - before_middle + previous)
+                left = (first, middle, before_middle + middle - before)
+                return _any_turns(hamiltonian, left, (previous, last, total - before_middle + previous))
 
             # Half of the subtrees are pairs of states, which have no halves. A branch costs about as much as the
             # arithmetic on vectors of some dozens of elements.
@@ -299,10 +296,11 @@ class NUTSTrajectory:
         )
         first, last = branch.checkpoints[0, 0], branch.end.momentum
         momentum_sum = tree.momentum_sum + branch.momentum_sum
-        turning = (
-            _turns(hamiltonian, far, last, momentum_sum)
-            | _turns(hamiltonian, far, first, tree.momentum_sum + first)
-            | _turns(hamiltonian, near, last, branch.momentum_sum + near)
+        turning = _any_turns(
+            hamiltonian,
+            (far, last, momentum_sum),
+            (far, first, tree.momentum_sum + first),
+            (near, last, branch.momentum_sum + near),
         )
         refused = branch.turning | branch.diverging
         uniform = hashed_uniform(tree.seed, tree.num_steps | (1 << 30), branch.log_weight.dtype)
@@ -391,9 +389,13 @@ class HMCTrajectory:
         return Outcome(path.proposal, path.num_steps, path.accept_prob, path.diverging)
 
 
-def _turns(hamiltonian: Hamiltonian, first: jax.Array, last: jax.Array, rho: jax.Array) -> jax.Array:
-    """The generalised no-U-turn criterion (Betancourt 2017, eq. 4 of appendix A.4.2)."""
-    return (jnp.vdot(hamiltonian.velocity(first), rho) <= 0) | (jnp.vdot(hamiltonian.velocity(last), rho) <= 0)
+def _any_turns(hamiltonian: Hamiltonian, *spans: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+    """The generalised no-U-turn criterion (Betancourt 2017, eq. 4 of appendix A.4.2), for any of some spans.
+
+    A span is given by its first and its last momentum and ``rho``, the sum of all of its momenta.
+    """
+    pairs = [(hamiltonian.velocity(end), rho) for first, last, rho in spans for end in (first, last)]
+    return jnp.any(inner_products(pairs) <= 0)
 
 
 def _choose(condition: jax.Array, new: Any, old: Any) -> Any:
