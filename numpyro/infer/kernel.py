@@ -103,6 +103,7 @@ class MCMCKernel(ABC):
 
         :param init_params: where the user wanted to start, or None.
         """
+        return
 
     def postprocess_fn(self, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]) -> Callable[[Any], Any]:
         """A function applied to each draw, such as the one from unconstrained to constrained parameters."""

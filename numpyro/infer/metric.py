@@ -289,9 +289,8 @@ _LONG = 4096
 def inner_products(pairs: Sequence[tuple[jax.Array, jax.Array]]) -> jax.Array:
     """Inner products of pairs of flat vectors, together.
 
-    A sum of floating-point numbers in their order, which is what XLA makes of one inner product on a CPU, waits for each
-    addition. The product of a matrix and a vector does not, and takes a quarter of the time for vectors that fit into
-    the cache.
+    A sum in order, which is what XLA makes of one inner product on a CPU, waits for each addition. The product of a
+    matrix and a vector does not, and takes a quarter of the time for vectors that fit into the cache.
 
     >>> x, y = jnp.arange(3.0), jnp.ones(3)
     >>> print(inner_products([(x, x), (x, y)]))
