@@ -15,26 +15,24 @@ import json
 from pathlib import Path
 from statistics import median
 import subprocess
-import sys
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-ENVIRONMENTS = ROOT / ".benchmarks"
+from environments import ROOT, interpreter
+
 MODELS = ("eight_schools", "logistic_regression", "hierarchical_regression", "state_space", "gaussian_process")
 
 
 class Library(NamedTuple):
-    """What to install, and which sampler of it to measure."""
+    """Where it is installed, and which sampler of it to measure."""
 
     environment: str
-    packages: tuple[str, ...]
     sampler: str
 
 
 LIBRARIES = {
-    "this repository": Library("this", ("-e", str(ROOT)), "numpyro"),
-    "NumPyro 0.22.0": Library("peers", ("numpyro==0.22.0", "blackjax"), "numpyro"),
-    "BlackJAX": Library("peers", ("numpyro==0.22.0", "blackjax"), "blackjax"),
+    "this repository": Library("this", "numpyro"),
+    "NumPyro 0.22.0": Library("peers", "numpyro"),
+    "BlackJAX": Library("peers", "blackjax"),
 }
 COLUMNS = {
     "first": "first run, s",
@@ -48,27 +46,6 @@ COLUMNS = {
     "import_numpyro": "import after jax, s",
     "max_rss_mb": "memory, MiB",
 }
-
-
-def interpreter(library: Library, given: dict[str, str]) -> str:
-    """Python of the library's environment, which is made if it is not there."""
-    if library.environment in given:
-        return given[library.environment]
-    environment = ENVIRONMENTS / library.environment
-    python = environment / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-        pin = [] if library.environment == "this" else [f"jax=={jax_version(given)}", f"jaxlib=={jax_version(given)}"]
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *library.packages, *pin], check=True)
-    return str(python)
-
-
-def jax_version(given: dict[str, str]) -> str:
-    """The version of JAX that this repository's environment has, for the others to have it too."""
-    python = interpreter(LIBRARIES["this repository"], given)
-    return subprocess.run(
-        [python, "-c", "import jax; print(jax.__version__)"], check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 def measure(python: str, sampler: str, model: str, options: list[str]) -> dict[str, Any]:
@@ -122,7 +99,7 @@ def main() -> None:
         libraries.pop("BlackJAX", None)
     options = ["--num-chains", str(arguments.num_chains), "--chain-method", arguments.chain_method]
 
-    pythons = {name: interpreter(library, given) for name, library in libraries.items()}
+    pythons = {name: interpreter(library.environment, given) for name, library in libraries.items()}
     for model in arguments.models:
         results: dict[str, list[dict[str, Any]]] = {name: [] for name in libraries}
         for _ in range(arguments.repeat):

@@ -1,0 +1,153 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Compare the distributions of this repository with those of NumPyro 0.22.0, class by class, side by side in one run.
+
+Two processes, one for each library in an environment of its own (made under ``.benchmarks/`` on first use, with the
+same JAX), take turns call by call, so that a change of the machine's speed meets both. The table shows the ratio of the
+fastest calls, this repository's divided by the other's.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+import json
+from pathlib import Path
+from statistics import median
+import subprocess
+import tempfile
+from typing import Any
+
+from distribution_cases import CASES
+from environments import ROOT, interpreter
+
+COLUMNS = ("log_prob", "gradient", "sample", "first")
+TITLES = {"log_prob": "log_prob", "gradient": "its gradient", "sample": "sample", "first": "first evaluation"}
+LIMIT = 1.1
+
+
+class Worker:
+    """A process that measures one library."""
+
+    def __init__(self, python: str) -> None:
+        command = [python, str(ROOT / "benchmarks/measure_distributions.py")]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __call__(self, order: str, *arguments: Any) -> Any:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(json.dumps([order, *arguments]), file=self.process.stdin, flush=True)
+        answer = json.loads(self.process.stdout.readline())
+        if "error" in answer:
+            raise RuntimeError(f"{order}{tuple(arguments)}: {answer['error']}")
+        return answer["answer"]
+
+
+def fastest(workers: list[Worker], order: tuple[Any, ...], repeat: int, best: list[float] | None = None) -> list[float]:
+    """Seconds of the fastest of some calls by each worker, in turn."""
+    best = best or [float("inf")] * len(workers)
+    for _ in range(repeat):
+        best = [min(seconds, worker(*order)) for seconds, worker in zip(best, workers, strict=True)]
+    return best
+
+
+def compare_programs(workers: list[Worker], name: str, path: str, repeat: int) -> dict[str, list[float]]:
+    """Seconds of the compiled programs of a case, by each worker; what looks slow is measured for longer."""
+    known = [worker("prepare", name, path) for worker in workers]
+    seconds = {}
+    for program in known[0]:
+        best = fastest(workers, ("run", program, 2), repeat)
+        for _ in range(3):
+            if best[0] > LIMIT * best[1]:
+                best = fastest(workers, ("run", program, 3), repeat, best)
+        seconds[program] = best
+    for worker in workers:
+        worker("forget")
+    return seconds
+
+
+def compare_first(workers: list[Worker], name: str, value: list[Any], repeat: int) -> list[dict[str, Any]]:
+    """What the first evaluation of a case takes each worker: the fastest of some."""
+    answers: list[list[dict[str, Any]]] = [[] for _ in workers]
+    for _ in range(repeat):
+        for worker, known in zip(workers, answers, strict=True):
+            answer = worker("first", name, value)
+            if "error" in answer:
+                raise RuntimeError(f"the first evaluation of {name}: {answer['error']}")
+            known.append(answer)
+    return [min(known, key=lambda answer: answer["first"]) for known in answers]
+
+
+def row(name: str, result: dict[str, Any]) -> str:
+    """A line of the table for one class."""
+    cells = []
+    for column in COLUMNS:
+        ratio = result["ratios"].get(column)
+        cells.append("" if ratio is None else f"**{ratio:.2f}**" if ratio > LIMIT else f"{ratio:.2f}")
+    milliseconds = "".join(f" {1e3 * seconds:.0f} |" for seconds in result["first_seconds"])
+    compiled = " and ".join(str(count) for count in result["compiled"])
+    return f"| {name} | {result['draws']} | " + " | ".join(cells) + f" |{milliseconds} {compiled} |"
+
+
+def summary(results: dict[str, dict[str, Any]]) -> Iterable[str]:
+    """The figures over all classes."""
+    for column in COLUMNS:
+        ratios = [result["ratios"][column] for result in results.values() if column in result["ratios"]]
+        slow = sum(ratio > LIMIT for ratio in ratios)
+        yield f"- {TITLES[column]}: median {median(ratios):.2f}, worst {max(ratios):.2f}, {slow} above {LIMIT}"
+    jitted = [result["ratios"][c] for result in results.values() for c in COLUMNS[:3] if c in result["ratios"]]
+    yield f"- compiled work as a whole: median {median(jitted):.2f} of {len(jitted)} programs"
+    building = [result["compiled_building"][0] for result in results.values()]
+    yield f"- programs compiled by constructing a distribution here: {sum(building)} over all classes"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("classes", nargs="*", metavar="class", help="classes to measure; all by default")
+    parser.add_argument("--repeat", type=int, default=5, help="turns of each process (of the first evaluation: 3)")
+    parser.add_argument("--only", choices=["jitted", "first"], help="measure only this part")
+    parser.add_argument(
+        "--python",
+        nargs="*",
+        default=[],
+        metavar="ENVIRONMENT=PATH",
+        help="use this interpreter for an environment ('this' or 'peers') rather than make one",
+    )
+    parser.add_argument("--output", type=Path, help="write the single measurements to this file, as lines of JSON")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.classes) - set(CASES):
+        raise SystemExit(f"no case for {', '.join(sorted(unknown))}")
+    given = dict(item.split("=", 1) for item in arguments.python)
+    pythons = [interpreter(environment, given) for environment in ("this", "peers")]
+    # Processes that fork must not have started JAX's runtime, so the first evaluations have processes of their own.
+    workers, parents = [Worker(python) for python in pythons], [Worker(python) for python in pythons]
+    results: dict[str, dict[str, Any]] = {}
+    titles = [f"{TITLES[column]}" for column in COLUMNS]
+    print("| class | draws |", " | ".join(titles), "| first here, ms | first there, ms | programs compiled by it |")
+    print("|---" * (5 + len(titles)) + "|", flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        for name in arguments.classes or CASES:
+            path = str(Path(directory) / "values.npy")
+            value = workers[0]("draw", name, path)
+            seconds = {} if arguments.only == "first" else compare_programs(workers, name, path, arguments.repeat)
+            firsts = [] if arguments.only == "jitted" else compare_first(parents, name, value, 3)
+            if firsts:
+                seconds["first"] = [answer["first"] for answer in firsts]
+            result = {
+                "draws": CASES[name].draws,
+                "ratios": {column: here / there for column, (here, there) in seconds.items()},
+                "seconds": seconds,
+                "first_seconds": seconds.get("first", []),
+                "compiled": [answer["compiled"] for answer in firsts],
+                "compiled_building": [answer["compiled_building"] for answer in firsts] or [0, 0],
+            }
+            results[name] = result
+            print(row(name, result), flush=True)
+            if arguments.output:
+                with arguments.output.open("a") as file:
+                    file.write(json.dumps({"class": name, **result}) + "\n")
+    print("", *summary({name: r for name, r in results.items() if r["ratios"]}), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Python environments of the libraries that are compared: made under ``.benchmarks/`` on first use, all with one JAX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import subprocess
+import sys
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = ROOT / ".benchmarks"
+PACKAGES = {"this": ("-e", str(ROOT)), "peers": ("numpyro==0.22.0", "blackjax")}
+
+
+def interpreter(environment: str, given: dict[str, str]) -> str:
+    """Python of an environment of :data:`PACKAGES`, which is made if it is not there.
+
+    :param given: interpreters by environment that the caller has already.
+    """
+    if environment in given:
+        return given[environment]
+    directory = ENVIRONMENTS / environment
+    python = directory / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
+        pin = [] if environment == "this" else [f"jax=={jax_version(given)}", f"jaxlib=={jax_version(given)}"]
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES[environment], *pin], check=True)
+    return str(python)
+
+
+def jax_version(given: dict[str, str]) -> str:
+    """The version of JAX that this repository's environment has, for the others to have it too."""
+    python = interpreter("this", given)
+    return subprocess.run(
+        [python, "-c", "import jax; print(jax.__version__)"], check=True, capture_output=True, text=True
+    ).stdout.strip()

@@ -1,0 +1,141 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Measure distributions with the ``numpyro`` of this environment, on orders that come line by line on standard input.
+
+An order is a JSON list, the name of a function of :data:`ORDERS` and its arguments; the answer is a line of JSON.
+``distributions.py`` gives orders to one such process for each library by turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from distribution_cases import CASES
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import numpyro.distributions as dist
+
+programs: dict[str, Callable[[], Any]] = {}
+
+
+def first(name: str, value: list[Any]) -> dict[str, float]:
+    """Seconds, and programs compiled, of building a distribution from Python numbers and of its first density.
+
+    In a child process, forked before this one has started JAX's runtime: everything has been imported, nothing has
+    been compiled.
+    """
+    receiver, sender = os.pipe()
+    if os.fork() == 0:
+        try:
+            answer = json.dumps(_first(name, np.array(value[0], value[1])))
+        except Exception as error:
+            answer = json.dumps({"error": f"{type(error).__name__}: {error}"})
+        os.write(sender, answer.encode())
+        os._exit(0)
+    os.close(sender)
+    with os.fdopen(receiver) as file:
+        answer = json.load(file)
+    os.wait()
+    return answer
+
+
+def _first(name: str, value: np.ndarray) -> dict[str, float]:
+    compiled = [0]
+
+    def count(event: str, duration: float, **_: Any) -> None:
+        compiled[0] += event == "/jax/core/compile/backend_compile_duration"
+
+    jax.devices()
+    jax.monitoring.register_event_duration_secs_listener(count)
+    parameters = CASES[name].host_parameters()
+    begin = time.perf_counter()
+    distribution = CASES[name].build(name, dist, parameters)
+    built = time.perf_counter()
+    compiled_building = compiled[0]
+    jax.block_until_ready(distribution.log_prob(value.item() if value.ndim == 0 else value))
+    return {
+        "build": built - begin,
+        "first": time.perf_counter() - begin,
+        "compiled_building": compiled_building,
+        "compiled": compiled[0],
+    }
+
+
+def draw(name: str, path: str) -> list[Any]:
+    """Write values for the case to a file; answer one of them, and the type."""
+    case = CASES[name]
+    if case.values is not None:
+        values = case.values(np.random.default_rng(0), case.draws).astype(np.float32)
+    else:
+        parameters = case.host_parameters()
+        sample = jax.jit(lambda key, p: case.build(name, dist, p).sample(key, (case.draws,)))
+        values = np.asarray(sample(jax.random.PRNGKey(0), parameters))
+    np.save(path, values)
+    return [values[0].tolist(), values.dtype.name]
+
+
+def prepare(name: str, path: str) -> list[str]:
+    """Compile the programs of a case, with parameters and values as arguments; answer their names."""
+    case = CASES[name]
+    values = jnp.asarray(np.load(path))
+    parameters = {key: jnp.asarray(value) for key, value in case.host_parameters().items()}
+    differentiable = {key: parameters[key] for key in case.differentiable()}
+    key = jax.random.PRNGKey(1)
+
+    def log_prob(parameters: Any, values: Any) -> Any:
+        return case.build(name, dist, parameters).log_prob(values)
+
+    def total(differentiable: Any, values: Any) -> Any:
+        return log_prob(parameters | differentiable, values).sum()
+
+    is_continuous = values.dtype == np.float32 and name != "Delta"
+    wanted = tuple(index for index, used in enumerate([differentiable, is_continuous]) if used)
+    density, gradient = jax.jit(log_prob), jax.jit(jax.grad(total, wanted))
+    sample = jax.jit(lambda key, parameters: case.build(name, dist, parameters).sample(key, (case.draws,)))
+    programs.clear()
+    programs["log_prob"] = lambda: density(parameters, values)
+    if wanted:
+        programs["gradient"] = lambda: gradient(differentiable, values)
+    if case.values is None:
+        programs["sample"] = lambda: sample(key, parameters)
+    for program in programs.values():
+        jax.block_until_ready(program())
+    return list(programs)
+
+
+def run(program: str, times: int) -> float:
+    """Seconds of the fastest of some calls of a program of the case that was prepared."""
+    best = float("inf")
+    for _ in range(times):
+        begin = time.perf_counter()
+        jax.block_until_ready(programs[program]())
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def forget() -> None:
+    """Drop what has been compiled."""
+    programs.clear()
+    jax.clear_caches()
+
+
+ORDERS = {function.__name__: function for function in (first, draw, prepare, run, forget)}
+
+if __name__ == "__main__":
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        order, *arguments = json.loads(line)
+        try:
+            answer = {"answer": ORDERS[order](*arguments)}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers, flush=True)
