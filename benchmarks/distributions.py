@@ -51,27 +51,29 @@ def fastest(workers: list[Worker], order: tuple[Any, ...], repeat: int, best: li
     return best
 
 
-def compare_programs(workers: list[Worker], name: str, path: str, repeat: int) -> dict[str, list[float]]:
+def compare_programs(workers: list[Worker], name: str, path: str, repeat: int, clock: str) -> dict[str, list[float]]:
     """Seconds of the compiled programs of a case, by each worker; what looks slow is measured for longer."""
     known = [worker("prepare", name, path) for worker in workers]
     seconds = {}
     for program in known[0]:
-        best = fastest(workers, ("run", program, 2), repeat)
+        best = fastest(workers, ("run", program, 2, clock), repeat)
         for _ in range(3):
             if best[0] > LIMIT * best[1]:
-                best = fastest(workers, ("run", program, 3), repeat, best)
+                best = fastest(workers, ("run", program, 3, clock), repeat, best)
         seconds[program] = best
     for worker in workers:
         worker("forget")
     return seconds
 
 
-def compare_first(workers: list[Worker], name: str, value: list[Any], repeat: int) -> list[dict[str, Any]]:
+def compare_first(
+    workers: list[Worker], name: str, value: list[Any], repeat: int, clock: str
+) -> list[dict[str, Any]]:
     """What the first evaluation of a case takes each worker: the fastest of some."""
     answers: list[list[dict[str, Any]]] = [[] for _ in workers]
     for _ in range(repeat):
         for worker, known in zip(workers, answers, strict=True):
-            answer = worker("first", name, value)
+            answer = worker("first", name, value, clock)
             if "error" in answer:
                 raise RuntimeError(f"the first evaluation of {name}: {answer['error']}")
             known.append(answer)
@@ -105,6 +107,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("classes", nargs="*", metavar="class", help="classes to measure; all by default")
     parser.add_argument("--repeat", type=int, default=5, help="turns of each process (of the first evaluation: 3)")
+    parser.add_argument(
+        "--clock", choices=["wall", "cpu"], default="wall", help="count seconds, or those of a processor (on a busy machine)"
+    )
     parser.add_argument("--only", choices=["jitted", "first"], help="measure only this part")
     parser.add_argument(
         "--python",
@@ -129,9 +134,11 @@ def main() -> None:
         for name in arguments.classes or CASES:
             path = str(Path(directory) / "values.npy")
             value = workers[0]("draw", name, path)
-            seconds = {} if arguments.only == "first" else compare_programs(workers, name, path, arguments.repeat)
-            firsts = [] if arguments.only == "jitted" else compare_first(parents, name, value, 3)
-            if firsts:
+            seconds, firsts = {}, []
+            if arguments.only != "first":
+                seconds = compare_programs(workers, name, path, arguments.repeat, arguments.clock)
+            if arguments.only != "jitted":
+                firsts = compare_first(parents, name, value, 3, arguments.clock)
                 seconds["first"] = [answer["first"] for answer in firsts]
             result = {
                 "draws": CASES[name].draws,

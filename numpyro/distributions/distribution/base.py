@@ -28,6 +28,7 @@ import numpy as np
 
 from numpyro._shapes import Shape, broadcast_shapes, can_expand, insert_batch_dims, shape_of
 from numpyro.distributions import constraints
+from numpyro.distributions._eager import Static, call_compiled, compiled_form
 from numpyro.distributions._pytree import is_array
 from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.site_checks import value_conflict
@@ -63,29 +64,6 @@ def validation_enabled(is_validate: bool = True) -> Iterator[None]:
         yield
     finally:
         enable_validation(before)
-
-
-class _Static:
-    """Auxiliary data of a pytree that may hold values without a hash (dicts, lists, host arrays)."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Static):
-            return NotImplemented
-        try:
-            return self.value is other.value or bool(self.value == other.value)
-        except ValueError:
-            return False
-
-    def __hash__(self) -> int:
-        try:
-            return hash(self.value)
-        except TypeError:
-            return hash(type(self.value))
 
 
 #: Instance attributes that the base class keeps; everything else an instance holds is a parameter, a child, or static.
@@ -422,7 +400,7 @@ class Distribution(metaclass=DistributionMeta):
         aligned = self if self._is_aligned() else self._aligned()
         fields = aligned._data_fields()
         static = tuple(
-            (name, _Static(value))
+            (name, Static(value))
             for name, value in sorted(aligned.__dict__.items())
             if name not in fields and name not in ("_derived", "_lazy_cache", "_field_names")
         )
@@ -672,9 +650,22 @@ def _of_full_shape(summary: Any) -> Any:
 
 
 def _checked(log_prob: Callable[..., Any]) -> Callable[..., Any]:
-    """Check the value's shape before a density is computed, and, with validation on, its membership in the support."""
+    """Check the value's shape before a density is computed, and, with validation on, its membership in the support.
+
+    A density of the package that is called eagerly is computed by one compiled program.
+    """
     if getattr(log_prob, "_is_checked", False):
         return log_prob
+
+    def guarded(self: Distribution, value: Any, holds: Any) -> Any:
+        if holds is None:
+            return log_prob(self, value)
+        inside = jnp.reshape(holds, jnp.shape(holds) + (1,) * self.event_dim)
+        safe_value = jnp.where(inside, value, self.support.feasible_like(jnp.asarray(value)))
+        return jnp.where(holds, log_prob(self, safe_value), -jnp.inf)
+
+    is_ours = log_prob.__module__.startswith("numpyro.distributions.")
+    form = compiled_form(lambda self, value: guarded(self, value, _inside_support(self, value))) if is_ours else None
 
     @functools.wraps(log_prob)
     def checked(self: Distribution, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -683,21 +674,27 @@ def _checked(log_prob: Callable[..., Any]) -> Callable[..., Any]:
         explanation = value_conflict(self, shape_of(value))
         if explanation is not None:
             raise ValueError(f"{type(self).__name__}.log_prob: {explanation}")
-        has_intermediates = bool(args or kwargs.get("intermediates"))
-        if not self._validate_args or has_intermediates or not isinstance(self.support, Constraint):
+        if args or kwargs.get("intermediates"):
             return log_prob(self, value, *args, **kwargs)
-        if constraints.is_dependent(self.support):
-            return log_prob(self, value, *args, **kwargs)
-        holds = self.support(value)
-        if not_jax_tracer(holds) and not np.all(np.asarray(holds)):
+        holds = _inside_support(self, value)
+        if holds is not None and not_jax_tracer(holds) and not np.all(np.asarray(holds)):
             warnings.warn(
                 f"{type(self).__name__}.log_prob: some values lie outside the support, {self.support}; their log "
                 "density is -inf.",
                 stacklevel=find_stack_level(),
             )
-        inside = jnp.reshape(holds, jnp.shape(holds) + (1,) * self.event_dim)
-        safe_value = jnp.where(inside, value, self.support.feasible_like(jnp.asarray(value)))
-        return jnp.where(holds, log_prob(self, safe_value, *args, **kwargs), -jnp.inf)
+        if form is not None:
+            is_done, result = call_compiled(form, self, value)
+            if is_done:
+                return result
+        return guarded(self, value, holds)
 
     checked._is_checked = True  # type: ignore[attr-defined]
     return checked
+
+
+def _inside_support(d: Distribution, value: Any) -> Any:
+    """Which of the values lie in the support; None if validation is off, or the support is not known."""
+    if not d._validate_args or not isinstance(d.support, Constraint) or constraints.is_dependent(d.support):
+        return None
+    return d.support(value)
