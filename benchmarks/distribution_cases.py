@@ -138,7 +138,11 @@ CASES = {
     "LKJ": Case({"concentration": 1.7}, lambda d, concentration: d.LKJ(4, concentration), MATRICES),
     "LKJCholesky": Case({"concentration": 1.7}, lambda d, concentration: d.LKJCholesky(4, concentration), MATRICES),
     "MatrixNormal": Case(
-        {"loc": [[0.3, -0.6], [0.1, 0.4], [0.0, 1.0]], "scale_tril_row": TRIL, "scale_tril_column": [[1.1, 0], [0.4, 0.8]]},
+        {
+            "loc": [[0.3, -0.6], [0.1, 0.4], [0.0, 1.0]],
+            "scale_tril_row": TRIL,
+            "scale_tril_column": [[1.1, 0], [0.4, 0.8]],
+        },
         draws=MATRICES,
     ),
     "Wishart": Case({"concentration": 6.0, "scale_matrix": MATRIX}, draws=MATRICES),

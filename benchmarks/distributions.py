@@ -66,9 +66,7 @@ def compare_programs(workers: list[Worker], name: str, path: str, repeat: int, c
     return seconds
 
 
-def compare_first(
-    workers: list[Worker], name: str, value: list[Any], repeat: int, clock: str
-) -> list[dict[str, Any]]:
+def compare_first(workers: list[Worker], name: str, value: list[Any], repeat: int, clock: str) -> list[dict[str, Any]]:
     """What the first evaluation of a case takes each worker: the fastest of some."""
     answers: list[list[dict[str, Any]]] = [[] for _ in workers]
     for _ in range(repeat):
@@ -108,7 +106,10 @@ def main() -> None:
     parser.add_argument("classes", nargs="*", metavar="class", help="classes to measure; all by default")
     parser.add_argument("--repeat", type=int, default=5, help="turns of each process (of the first evaluation: 3)")
     parser.add_argument(
-        "--clock", choices=["wall", "cpu"], default="wall", help="count seconds, or those of a processor (on a busy machine)"
+        "--clock",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="count seconds, or those of a processor (on a busy machine)",
     )
     parser.add_argument("--only", choices=["jitted", "first"], help="measure only this part")
     parser.add_argument(

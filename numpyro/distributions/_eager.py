@@ -106,13 +106,14 @@ def compiled_form(method: Callable[[Any, Any], Any]) -> Callable[[_AsItIs, Any],
 
 #: Classes whose formulas need concrete numbers, as tracing them has shown.
 _untraceable: set[type] = set()
-_HOST_TYPES = (np.ndarray, np.generic, bool, int, float, complex)
 
 
 def _is_concrete(leaf: Any) -> bool:
     if isinstance(leaf, jax.core.Tracer):
         return False
-    return isinstance(leaf, jax.Array) or (isinstance(leaf, _HOST_TYPES) and getattr(leaf, "dtype", None) != object)
+    return isinstance(leaf, jax.Array | bool | int | float | complex) or (
+        isinstance(leaf, np.ndarray | np.generic) and not leaf.dtype.hasobject
+    )
 
 
 def call_compiled(form: Callable[..., Any], distribution: Any, value: Any) -> tuple[bool, Any]:

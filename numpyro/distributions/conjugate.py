@@ -379,10 +379,12 @@ class NegativeBinomialProbs(GammaPoisson):
 
 
 class NegativeBinomialLogits(GammaPoisson):
-    """Number of successes before the n-th failure, given the log odds of success.
+    r"""Number of successes before the n-th failure, given the log odds of success.
+
+    .. math:: P(k) = \frac{\Gamma(n + k)}{k!\,\Gamma(n)} \pi^k (1 - \pi)^n, \quad \pi = \frac{1}{1 + e^{-\ell}}
 
     :param total_count: number of failures :math:`n`, positive, not necessarily whole.
-    :param logits: log odds of success, real.
+    :param logits: log odds :math:`\ell` of success, real.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.NegativeBinomialLogits(3.0, 0.0).mean)
@@ -477,7 +479,11 @@ def NegativeBinomial(
 ) -> Distribution:
     """Number of successes before the ``total_count``-th failure, given either ``probs`` or ``logits`` of success.
 
+    :param total_count: number of failures, positive, not necessarily whole.
+    :param probs: probability of success, in [0, 1).
+    :param logits: its log odds, real.
     :return: a :class:`NegativeBinomialProbs` or a :class:`NegativeBinomialLogits`.
+    :raises ValueError: unless exactly one of the two is given.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.NegativeBinomial(3.0, probs=0.5).mean)
@@ -497,9 +503,14 @@ def ZeroInflatedNegativeBinomial2(
     gate_logits: Any = None,
     validate_args: bool | None = None,
 ) -> Distribution:
-    """A :class:`NegativeBinomial2` with extra zeros, given by either ``gate`` or ``gate_logits``.
+    r"""A :class:`NegativeBinomial2` with extra zeros, given by either ``gate`` or ``gate_logits``.
 
+    :param mean: mean :math:`\mu > 0` of the negative binomial distribution.
+    :param concentration: :math:`\alpha > 0`; its variance is :math:`\mu + \mu^2 / \alpha`.
+    :param gate: probability of an extra zero, in [0, 1].
+    :param gate_logits: its log odds, real.
     :return: a :class:`ZeroInflatedProbs` or a :class:`ZeroInflatedLogits`.
+    :raises ValueError: unless exactly one of the two is given.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.ZeroInflatedNegativeBinomial2(4.0, 3.0, gate=0.25).mean)
@@ -512,8 +523,11 @@ def ZeroInflatedNegativeBinomial2(
 def HurdleNegativeBinomial2(
     gate: Any, mean: Any, concentration: Any, *, validate_args: bool | None = None
 ) -> Distribution:
-    """Zero with probability ``gate``, else a draw from a :class:`NegativeBinomial2` given that it is not zero.
+    r"""Zero with probability ``gate``, else a draw from a :class:`NegativeBinomial2` given that it is not zero.
 
+    :param gate: probability of zero, in [0, 1].
+    :param mean: mean :math:`\mu > 0` of the negative binomial distribution.
+    :param concentration: :math:`\alpha > 0`; its variance is :math:`\mu + \mu^2 / \alpha`.
     :return: a :class:`HurdleProbs`.
 
     >>> import numpyro.distributions as dist

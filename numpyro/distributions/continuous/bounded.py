@@ -146,6 +146,9 @@ class Beta(Distribution):
 class BetaProportion(Beta):
     r"""Beta distribution, given by its mean and a concentration.
 
+    .. math:: p(x) = \frac{x^{\mu\kappa - 1} (1 - x)^{(1 - \mu)\kappa - 1}}{B(\mu\kappa, (1 - \mu)\kappa)},
+        \quad 0 \le x \le 1
+
     It is :math:`\mathrm{Beta}(\mu\kappa, (1 - \mu)\kappa)`.
 
     :param mean: mean :math:`\mu`, in (0, 1).
@@ -318,6 +321,9 @@ class RelaxedBernoulliLogits(_TransformedFamily):
     r"""Continuous relaxation of a Bernoulli distribution: that of :math:`1 / (1 + e^{-y})` where y is logistic with
     location :math:`\ell / \tau` and scale :math:`1 / \tau`.
 
+    .. math:: p(x) = \frac{\tau e^{\ell} x^{-\tau - 1} (1 - x)^{-\tau - 1}}{(e^{\ell} x^{-\tau} + (1 - x)^{-\tau})^2},
+        \quad 0 < x < 1
+
     :param temperature: :math:`\tau > 0`; towards 0 the values go to 0 and 1.
     :param logits: log odds :math:`\ell` of 1, real.
 
@@ -347,9 +353,13 @@ class RelaxedBernoulliLogits(_TransformedFamily):
 def RelaxedBernoulli(
     temperature: Any, probs: Any = None, logits: Any = None, *, validate_args: bool | None = None
 ) -> Distribution:
-    """Continuous relaxation of a Bernoulli distribution, given by either ``probs`` or ``logits``.
+    r"""Continuous relaxation of a Bernoulli distribution, given by either ``probs`` or ``logits``.
 
+    :param temperature: :math:`\tau > 0`; towards 0 the values go to 0 and 1.
+    :param probs: probability of 1 in the limit, in (0, 1).
+    :param logits: its log odds, real.
     :return: a :class:`RelaxedBernoulliLogits`.
+    :raises ValueError: unless exactly one of the two is given.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.RelaxedBernoulli(1.0, probs=0.5).logits)

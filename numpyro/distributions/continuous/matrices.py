@@ -152,6 +152,8 @@ def _safe_tril(tril: Any) -> tuple[Any, Any]:
 class WishartCholesky(_ScaleMatrix):
     r"""Distribution of the Cholesky factor of a matrix with a :class:`Wishart` distribution.
 
+    .. math:: p(L) = 2^n \prod_{i=1}^{n} L_{ii}^{n - i + 1}\; p_W(L L^\top)
+
     :param concentration: :math:`\nu > n - 1`.
     :param scale_matrix: :math:`V`, of shape ``B + (n, n)``, positive definite.
     :param rate_matrix: :math:`V^{-1}`.
@@ -231,6 +233,8 @@ class Wishart(_ScaleMatrix):
 
 class InverseWishartCholesky(_ScaleMatrix):
     r"""Distribution of the Cholesky factor of a matrix with an :class:`InverseWishart` distribution.
+
+    .. math:: p(L) = 2^n \prod_{i=1}^{n} L_{ii}^{n - i + 1}\; p_{W^{-1}}(L L^\top)
 
     :param concentration: :math:`\nu > n - 1`.
     :param scale_matrix: :math:`\Psi`, of shape ``B + (n, n)``, positive definite.

@@ -143,6 +143,8 @@ class Gamma(Distribution):
 class Chi2(Gamma):
     r"""Chi-squared distribution: Gamma with shape :math:`\nu / 2` and rate 1/2.
 
+    .. math:: p(x) = \frac{x^{\nu/2 - 1} e^{-x/2}}{2^{\nu/2}\,\Gamma(\nu/2)}, \quad x > 0
+
     :param df: degrees of freedom :math:`\nu > 0`.
 
     >>> import numpyro.distributions as dist

@@ -33,6 +33,8 @@ def _check_num_steps(name: str, num_steps: Any) -> int:
 class GaussianRandomWalk(Distribution):
     r"""Random walk from zero with independent normal steps: :math:`x_t = x_{t-1} + \sigma \epsilon_t`.
 
+    .. math:: p(x) = \prod_{t=1}^{T} \mathcal{N}(x_t \mid x_{t-1}, \sigma^2), \quad x_0 = 0
+
     :param scale: standard deviation :math:`\sigma > 0` of a step.
     :param num_steps: number of steps; the event shape is ``(num_steps,)``.
 
@@ -78,6 +80,8 @@ class GaussianRandomWalk(Distribution):
 class GaussianStateSpace(Distribution):
     r"""Linear Gaussian state space model: :math:`z_t = A z_{t-1} + \epsilon_t`, with :math:`\epsilon_t` normal with
     mean 0 and covariance :math:`\Sigma`.
+
+    .. math:: p(z) = \prod_{t=1}^{T} \mathcal{N}(z_t \mid A z_{t-1}, \Sigma)
 
     :param num_steps: number of steps; the event shape is ``(num_steps, n)``, for :math:`z_1, \dots`.
     :param transition_matrix: :math:`A`, of shape ``B + (n, n)``.

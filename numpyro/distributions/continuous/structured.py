@@ -119,10 +119,13 @@ class MultivariateStudentT(Distribution):
 class LowRankMultivariateNormal(Distribution):
     r"""Multivariate normal distribution whose covariance is :math:`W W^\top + \mathrm{diag}(d)`.
 
+    .. math:: p(x) = (2\pi)^{-n/2} |\Sigma|^{-1/2} \exp\left(-\tfrac12 (x - \mu)^\top \Sigma^{-1} (x - \mu)\right),
+        \quad \Sigma = W W^\top + \mathrm{diag}(d)
+
     Density and draws cost :math:`O(n k^2)` and :math:`O(n k)`, by the Woodbury identity and the matrix determinant
     lemma.
 
-    :param loc: mean, of shape ``B + (n,)``.
+    :param loc: mean :math:`\mu`, of shape ``B + (n,)``.
     :param cov_factor: :math:`W`, of shape ``B + (n, k)``.
     :param cov_diag: :math:`d`, of shape ``B + (n,)``, positive.
 
@@ -214,6 +217,9 @@ class LowRankMultivariateNormal(Distribution):
 class MatrixNormal(Distribution):
     r"""Matrix normal distribution: of :math:`M + L_r E L_c^\top` where the entries of E are standard normal.
 
+    .. math:: p(X) = \frac{e^{-\lVert Z \rVert^2 / 2}}{(2\pi)^{np/2} |L_r|^p |L_c|^n},
+        \quad Z = L_r^{-1} (X - M) L_c^{-\top}
+
     :param loc: mean :math:`M`, of shape ``B + (n, p)``.
     :param scale_tril_row: :math:`L_r`, of shape ``B + (n, n)``, lower triangular with a positive diagonal.
     :param scale_tril_column: :math:`L_c`, of shape ``B + (p, p)``, lower triangular with a positive diagonal.
@@ -283,6 +289,9 @@ class MatrixNormal(Distribution):
 class ZeroSumNormal(Distribution):
     r"""Normal distribution on arrays that sum to zero along each of their axes.
 
+    .. math:: p(x) = (2\pi\sigma^2)^{-m/2} \exp\left(-\frac{\lVert x \rVert^2}{2\sigma^2}\right),
+        \quad m = \prod_i (n_i - 1)
+
     It is that of :math:`\sigma E` with standard normal :math:`E`, after its means along all axes are taken away; the
     density is with respect to the subspace, of dimension :math:`\prod_i (n_i - 1)`.
 
@@ -344,9 +353,12 @@ class ZeroSumNormal(Distribution):
 class CirculantNormal(Distribution):
     r"""Multivariate normal distribution whose covariance is circulant, such as a Gaussian process on a ring.
 
+    .. math:: p(x) = \prod_{k=0}^{n-1} (2\pi\lambda_k)^{-1/2} e^{-|\hat z_k|^2 / (2 n \lambda_k)},
+        \quad \hat z = \mathrm{DFT}(x - \mu), \quad \lambda = \mathrm{DFT}(\text{first row})
+
     The discrete Fourier transform diagonalises the covariance, so density and draws cost :math:`O(n \log n)`.
 
-    :param loc: mean, of shape ``B + (n,)``.
+    :param loc: mean :math:`\mu`, of shape ``B + (n,)``.
     :param covariance_row: first row of the covariance, of shape ``B + (n,)``.
     :param covariance_rfft: its real Fourier transform, of shape ``B + (n // 2 + 1,)``, positive.
     :raises ValueError: unless exactly one of the two is given.
@@ -443,10 +455,13 @@ class CirculantNormal(Distribution):
 class CAR(Distribution):
     r"""Conditional autoregressive distribution of values on the nodes of a graph.
 
+    .. math:: p(x) \propto \sqrt{|Q|} \exp\left(-\tfrac12 (x - \mu)^\top Q (x - \mu)\right),
+        \quad Q = \tau (D - \alpha W)
+
     It is normal with precision matrix :math:`\tau (D - \alpha W)`, where W is the adjacency matrix and D the diagonal
     matrix of its row sums (Besag 1974; Jin, Carlin and Banerjee 2005 for the determinant).
 
-    :param loc: mean, of shape ``B + (n,)``.
+    :param loc: mean :math:`\mu`, of shape ``B + (n,)``.
     :param correlation: :math:`\alpha`, in (-1, 1).
     :param conditional_precision: :math:`\tau > 0`.
     :param adj_matrix: :math:`W`, symmetric, without edges from a node to itself, each node with an edge: an array of

@@ -84,9 +84,11 @@ class _CategoricalBase(Distribution):
 
 
 class CategoricalProbs(_CategoricalBase):
-    """Categorical distribution over 0 ... n - 1, given by probabilities.
+    r"""Categorical distribution over 0 ... n - 1, given by probabilities.
 
-    :param probs: probabilities, of shape ``B + (n,)``, on the simplex.
+    .. math:: P(k) = \pi_k
+
+    :param probs: probabilities :math:`\pi`, of shape ``B + (n,)``, on the simplex.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> round(float(dist.CategoricalProbs(jnp.array([0.2, 0.8])).log_prob(1)), 4)
@@ -116,9 +118,11 @@ class CategoricalProbs(_CategoricalBase):
 
 
 class CategoricalLogits(_CategoricalBase):
-    """Categorical distribution over 0 ... n - 1, given by log weights.
+    r"""Categorical distribution over 0 ... n - 1, given by log weights.
 
-    :param logits: unnormalised log probabilities, of shape ``B + (n,)``.
+    .. math:: P(k) = \frac{e^{\ell_k}}{\sum_j e^{\ell_j}}
+
+    :param logits: unnormalised log probabilities :math:`\ell`, of shape ``B + (n,)``.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> round(float(dist.CategoricalLogits(jnp.zeros(4)).entropy()), 4)
@@ -151,7 +155,10 @@ class CategoricalLogits(_CategoricalBase):
 def Categorical(probs: Any = None, logits: Any = None, *, validate_args: bool | None = None) -> Distribution:
     """Categorical distribution, given by either ``probs`` or ``logits``.
 
+    :param probs: probabilities, of shape ``B + (n,)``, on the simplex.
+    :param logits: unnormalised log probabilities, of shape ``B + (n,)``.
     :return: a :class:`CategoricalProbs` or a :class:`CategoricalLogits`.
+    :raises ValueError: unless exactly one of the two is given.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> dist.Categorical(logits=jnp.zeros((5, 3))).batch_shape
@@ -394,10 +401,12 @@ class MultinomialProbs(_MultinomialBase):
 
 
 class MultinomialLogits(_MultinomialBase):
-    """Multinomial distribution: how often each category came up in independent draws; given log weights.
+    r"""Multinomial distribution: how often each category came up in independent draws; given log weights.
 
-    :param logits: unnormalised log probabilities, of shape ``B + (m,)``.
-    :param total_count: number of draws, a non-negative integer, of shape ``B``.
+    .. math:: P(k) = \frac{n!}{k_1! \cdots k_m!} \prod_j \pi_j^{k_j}, \quad \pi = \mathrm{softmax}(\ell)
+
+    :param logits: unnormalised log probabilities :math:`\ell`, of shape ``B + (m,)``.
+    :param total_count: number of draws :math:`n`, a non-negative integer, of shape ``B``.
     :param total_count_max: an upper bound of ``total_count``, for compatibility: the sampler needs none.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
@@ -437,7 +446,12 @@ def Multinomial(
 ) -> Distribution:
     """Multinomial distribution, given by either ``probs`` or ``logits``.
 
+    :param total_count: number of draws, a non-negative integer, of shape ``B``.
+    :param probs: probabilities, of shape ``B + (m,)``, on the simplex.
+    :param logits: unnormalised log probabilities, of shape ``B + (m,)``.
+    :param total_count_max: an upper bound of ``total_count``, for compatibility: the sampler needs none.
     :return: a :class:`MultinomialProbs` or a :class:`MultinomialLogits`.
+    :raises ValueError: unless exactly one of the two is given.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> round(float(dist.Multinomial(2, probs=jnp.array([0.5, 0.5])).log_prob(jnp.array([1, 1]))), 4)

@@ -96,7 +96,9 @@ class BernoulliProbs(_BernoulliBase):
 class BernoulliLogits(_BernoulliBase):
     r"""Bernoulli distribution, given by the log odds of success.
 
-    :param logits: log odds :math:`\log \pi / (1 - \pi)` of 1, real.
+    .. math:: P(k) = \pi^k (1 - \pi)^{1 - k}, \quad \pi = \frac{1}{1 + e^{-\ell}}, \quad k \in \{0, 1\}
+
+    :param logits: log odds :math:`\ell` of 1, real.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.BernoulliLogits(0.0).log_prob(1)), 4)
@@ -126,7 +128,10 @@ class BernoulliLogits(_BernoulliBase):
 def Bernoulli(probs: Any = None, logits: Any = None, *, validate_args: bool | None = None) -> Distribution:
     """Bernoulli distribution, given by either ``probs`` or ``logits``.
 
+    :param probs: probability of 1, in [0, 1].
+    :param logits: its log odds, real.
     :return: a :class:`BernoulliProbs` or a :class:`BernoulliLogits`.
+    :raises ValueError: unless exactly one of the two is given.
 
     >>> import numpyro.distributions as dist
     >>> type(dist.Bernoulli(logits=0.0)).__name__
@@ -214,10 +219,12 @@ class BinomialProbs(_BinomialBase):
 
 
 class BinomialLogits(_BinomialBase):
-    """Binomial distribution, given by the log odds of success.
+    r"""Binomial distribution, given by the log odds of success.
 
-    :param logits: log odds of success, real.
-    :param total_count: number of trials, a non-negative integer.
+    .. math:: P(k) = \binom{n}{k} \pi^k (1 - \pi)^{n - k}, \quad \pi = \frac{1}{1 + e^{-\ell}}
+
+    :param logits: log odds :math:`\ell` of success, real.
+    :param total_count: number of trials :math:`n`, a non-negative integer.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.BinomialLogits(0.0, 2).log_prob(1)), 4)
@@ -244,7 +251,11 @@ def Binomial(
 ) -> Distribution:
     """Binomial distribution, given by either ``probs`` or ``logits``.
 
+    :param total_count: number of trials, a non-negative integer.
+    :param probs: probability of success, in [0, 1].
+    :param logits: its log odds, real.
     :return: a :class:`BinomialProbs` or a :class:`BinomialLogits`.
+    :raises ValueError: unless exactly one of the two is given.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.Binomial(10, probs=0.5).mean)
@@ -327,7 +338,9 @@ class GeometricProbs(_GeometricBase):
 class GeometricLogits(_GeometricBase):
     r"""Geometric distribution: the number of failures before the first success, given the log odds of success.
 
-    :param logits: log odds :math:`\log \pi / (1 - \pi)` of success, real.
+    .. math:: P(k) = \pi (1 - \pi)^k, \quad \pi = \frac{1}{1 + e^{-\ell}}, \quad k = 0, 1, \dots
+
+    :param logits: log odds :math:`\ell` of success, real.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.GeometricLogits(0.0).mean)
@@ -373,7 +386,10 @@ class GeometricLogits(_GeometricBase):
 def Geometric(probs: Any = None, logits: Any = None, *, validate_args: bool | None = None) -> Distribution:
     """Geometric distribution (failures before the first success), given by either ``probs`` or ``logits``.
 
+    :param probs: probability of success, in (0, 1].
+    :param logits: its log odds, real.
     :return: a :class:`GeometricProbs` or a :class:`GeometricLogits`.
+    :raises ValueError: unless exactly one of the two is given.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.Geometric(0.25).log_prob(0)), 4)

@@ -170,10 +170,12 @@ class ZeroInflatedProbs(_ZeroInflated):
 
 
 class ZeroInflatedLogits(_GatedByLogits, _ZeroInflated):
-    """Like :class:`ZeroInflatedProbs`, given the log odds of an extra zero.
+    r"""Like :class:`ZeroInflatedProbs`, given the log odds of an extra zero.
+
+    .. math:: P(k) = g\,[k = 0] + (1 - g) P_\text{base}(k), \quad g = \frac{1}{1 + e^{-\ell}}
 
     :param base_dist: a univariate discrete distribution.
-    :param gate_logits: log odds of an extra zero, real.
+    :param gate_logits: log odds :math:`\ell` of an extra zero, real.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.ZeroInflatedLogits(dist.Bernoulli(0.5), 0.0).log_prob(0)), 4)
@@ -201,7 +203,11 @@ def ZeroInflatedDistribution(
 ) -> Distribution:
     """Discrete distribution with extra zeros, given by either ``gate`` or ``gate_logits``.
 
+    :param base_dist: a univariate discrete distribution.
+    :param gate: probability of an extra zero, in [0, 1].
+    :param gate_logits: its log odds, real.
     :return: a :class:`ZeroInflatedProbs` or a :class:`ZeroInflatedLogits`.
+    :raises ValueError: unless exactly one of the two is given.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.ZeroInflatedDistribution(dist.Poisson(4.0), gate=0.25).mean)
@@ -346,10 +352,13 @@ class HurdleProbs(_Hurdle):
 
 
 class HurdleLogits(_GatedByLogits, _Hurdle):
-    """Like :class:`HurdleProbs`, given the log odds of zero.
+    r"""Like :class:`HurdleProbs`, given the log odds of zero.
+
+    .. math:: P(0) = g, \quad p(x) = (1 - g) \frac{p_\text{base}(x)}{1 - P_\text{base}(0)} \text{ for } x \ne 0,
+        \quad g = \frac{1}{1 + e^{-\ell}}
 
     :param base_dist: a univariate distribution.
-    :param gate_logits: log odds of zero, real.
+    :param gate_logits: log odds :math:`\ell` of zero, real.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.HurdleLogits(dist.Poisson(2.0), 0.0).log_prob(0)), 4)
@@ -367,7 +376,11 @@ def HurdleDistribution(
 ) -> Distribution:
     """Distribution whose zeros all come from a gate, given by either ``gate`` or ``gate_logits``.
 
+    :param base_dist: a univariate distribution.
+    :param gate: probability of zero, in [0, 1].
+    :param gate_logits: its log odds, real.
     :return: a :class:`HurdleProbs` or a :class:`HurdleLogits`.
+    :raises ValueError: unless exactly one of the two is given.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.HurdleDistribution(dist.Poisson(2.0), gate=0.5).mean), 4)

@@ -22,10 +22,12 @@ __all__ = ["Delta", "ImproperUniform", "Unit"]
 
 
 class Delta(Distribution):
-    """Point mass, with an optional log density that it contributes.
+    r"""Point mass, with an optional log density that it contributes.
 
-    :param v: the point; its last ``event_dim`` dimensions are the event.
-    :param log_density: log density at the point, of batch shape.
+    .. math:: p(x) = e^{c} \text{ for } x = v, \text{ else } 0
+
+    :param v: the point :math:`v`; its last ``event_dim`` dimensions are the event.
+    :param log_density: log density :math:`c` at the point, real, of batch shape.
     :param event_dim: number of event dimensions of ``v``.
 
     >>> import numpyro.distributions as dist
@@ -76,9 +78,11 @@ class Delta(Distribution):
 
 
 class Unit(Distribution):
-    """Distribution with a single, empty value; it carries a log factor. It is what :func:`numpyro.factor` is made of.
+    r"""Distribution with a single, empty value; it carries a log factor. It is what :func:`numpyro.factor` is made of.
 
-    :param log_factor: log weight, of batch shape.
+    .. math:: \log p(x) = c
+
+    :param log_factor: log weight :math:`c`, real, of batch shape.
 
     >>> import numpyro.distributions as dist
     >>> print(dist.Unit(-1.5).log_prob(jnp.zeros((0,))))
@@ -100,7 +104,9 @@ class Unit(Distribution):
 
 
 class ImproperUniform(Distribution):
-    """A flat, improper prior: log density 0 on the whole support.
+    r"""A flat, improper prior: log density 0 on the whole support.
+
+    .. math:: p(x) \propto 1
 
     :param support: a :class:`~numpyro.distributions.constraints.Constraint`.
     :param batch_shape: batch shape.

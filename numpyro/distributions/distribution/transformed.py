@@ -21,11 +21,12 @@ __all__ = ["FoldedDistribution", "TransformedDistribution"]
 
 
 class TransformedDistribution(Wrapper):
-    """Distribution of ``y = t_n(... t_1(x))`` with ``x`` drawn from a base distribution.
+    r"""Distribution of :math:`y = t_n(\dots t_1(x))` with x drawn from a base distribution, by the change of variables:
 
-    By the change of variables, ``log p(y) = log p(x) - sum_i log |det dt_i/dx|``.
+    .. math:: \log p(y) = \log p(x) - \sum_i \log \left|\det \frac{\partial t_i}{\partial x_{i-1}}\right|,
+        \quad x_0 = x, \quad x_i = t_i(x_{i-1})
 
-    :param base_distribution: distribution of ``x``; batch dimensions become event dimensions where a transform acts on
+    :param base_distribution: distribution of x; batch dimensions become event dimensions where a transform acts on
         vectors or matrices.
     :param transforms: a :class:`~numpyro.distributions.transforms.Transform` or a list of them, first to last.
 
@@ -189,7 +190,9 @@ class _TransformedFamily(TransformedDistribution):
 
 
 class FoldedDistribution(TransformedDistribution):
-    """Distribution of the absolute value of a univariate random variable.
+    r"""Distribution of the absolute value of a univariate random variable.
+
+    .. math:: p_{|y|}(y) = p(y) + p(-y), \quad y \ge 0
 
     The density is ``p(y) + p(-y)`` for ``y >= 0``, with ``p`` the density of the base.
 

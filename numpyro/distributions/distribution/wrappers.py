@@ -21,7 +21,9 @@ __all__ = ["ExpandedDistribution", "Independent", "MaskedDistribution", "Wrapper
 
 
 class ExpandedDistribution(Distribution):
-    """A distribution repeated along new or size-1 batch dimensions, independently.
+    r"""A distribution repeated along new or size-1 batch dimensions, independently.
+
+    .. math:: p(x) = \prod_b p_b(x_b)
 
     :param base_dist: the distribution to repeat.
     :param batch_shape: the new batch shape; the one of ``base_dist`` must broadcast to it.
@@ -179,7 +181,9 @@ class Wrapper(Distribution):
 
 
 class Independent(Wrapper):
-    """Reinterprets the last batch dimensions of a distribution as event dimensions.
+    r"""Reinterprets the last batch dimensions of a distribution as event dimensions.
+
+    .. math:: p(x) = \prod_i p_i(x_i)
 
     :param base_dist: the distribution whose batch dimensions are reinterpreted.
     :param reinterpreted_batch_ndims: how many, counted from the right.
@@ -269,12 +273,14 @@ class Independent(Wrapper):
 
 
 class MaskedDistribution(Wrapper):
-    """A distribution whose log density counts only where a mask is True.
+    r"""A distribution whose log density counts only where a mask is True.
+
+    .. math:: \log p(x) = m \log p_\text{base}(x), \quad m \in \{0, 1\}
 
     Values at masked places do not matter, not even NaN ones: neither the density nor its gradient sees them.
 
     :param base_dist: the distribution.
-    :param mask: a boolean, or a boolean array that broadcasts with the batch shape.
+    :param mask: :math:`m`, a boolean, or a boolean array that broadcasts with the batch shape.
 
     >>> import numpyro.distributions as dist
     >>> print(dist.Normal(0.0, 1.0).expand([3]).mask([True, False, True]).log_prob(0.0))
