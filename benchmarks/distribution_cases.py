@@ -22,7 +22,7 @@ class Case(NamedTuple):
     :param parameters: numbers or nested lists of numbers; floats among them are differentiated.
     :param make: builds it from the module ``numpyro.distributions`` and the parameters; by default by its name.
     :param draws: how many values are drawn and evaluated.
-    :param values: values of the support for a class that cannot be drawn from, from a random generator and their number.
+    :param values: for a class that cannot be drawn from, values of its support, by a random generator and their number.
     """
 
     parameters: dict[str, Any]

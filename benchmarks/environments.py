@@ -1,7 +1,7 @@
 # Copyright the numpyro-scan contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Python environments of the libraries that are compared: made under ``.benchmarks/`` on first use, all with one JAX."""
+"""Python environments of the compared libraries: made under ``.benchmarks/`` on first use, all with the same JAX."""
 
 from __future__ import annotations
 

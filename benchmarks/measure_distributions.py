@@ -114,9 +114,11 @@ def prepare(name: str, path: str) -> list[str]:
 
 
 def run(program: str, times: int, clock: str) -> float:
-    """Seconds of the fastest of some calls of a program of the case that was prepared."""
+    """Seconds of the fastest of some calls of a program of the case that was prepared; a slow one is called once."""
     now, best = CLOCKS[clock], float("inf")
     for _ in range(times):
+        if best < float("inf") and best > 0.1:
+            break
         begin = now()
         jax.block_until_ready(programs[program]())
         best = min(best, now() - begin)

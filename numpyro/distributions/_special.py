@@ -22,7 +22,8 @@ def xlogy(x: Any, y: Any) -> Any:
     (0.0, 0.0)
     """
     x, y = jnp.asarray(x), jnp.asarray(y)
-    return x * jnp.log(jnp.where((x == 0) & (y == 0), 1, y))
+    is_zero = y == 0
+    return x * jnp.log(jnp.where(is_zero, 1, y)) + jnp.where(is_zero, _times_log_zero(x), 0.0)
 
 
 def xlog1py(x: Any, y: Any) -> Any:
@@ -32,7 +33,22 @@ def xlog1py(x: Any, y: Any) -> Any:
     (0.0, 0.0)
     """
     x, y = jnp.asarray(x), jnp.asarray(y)
-    return x * jnp.log1p(jnp.where((x == 0) & (y == -1), 0, y))
+    is_zero = y == -1
+    return x * jnp.log1p(jnp.where(is_zero, 0, y)) + jnp.where(is_zero, _times_log_zero(x), 0.0)
+
+
+def _times_log_zero(x: Any) -> Any:
+    """``x log(0)`` with ``0 log(0) = 0``. It has no derivative, so that added to a term it masks none of its sums."""
+    return jnp.where(x > 0, -jnp.inf, jnp.where(x < 0, jnp.inf, 0.0))
+
+
+def log_indicator(inside: Any) -> Any:
+    """0 where a value is in the support, else -inf: added to a density that is finite everywhere, it masks nothing.
+
+    ``jnp.where(inside, log_prob, -jnp.inf)`` would mask the derivatives too: each sum over the values, one for every
+    parameter, becomes two passes over memory.
+    """
+    return jnp.where(inside, 0.0, -jnp.inf)
 
 
 def betaln(a: Any, b: Any) -> Any:

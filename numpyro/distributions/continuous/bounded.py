@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.scipy.special import digamma
 
 from numpyro.distributions import constraints
-from numpyro.distributions._special import betainc, betaincinv, betaln, xlog1py, xlogy
+from numpyro.distributions._special import betainc, betaincinv, betaln, log_indicator, xlog1py, xlogy
 from numpyro.distributions.continuous.real_line import Logistic
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.distribution.transformed import _TransformedFamily
@@ -66,7 +66,7 @@ class Uniform(Distribution):
     def log_prob(self, value: Any) -> Any:
         value = jnp.asarray(value)
         inside = (value >= self.low) & (value <= self.high)
-        return jnp.where(inside, -jnp.log(self.high - self.low), -jnp.inf)
+        return log_indicator(inside) - jnp.log(self.high - self.low)
 
     def cdf(self, value: Any) -> Any:
         return jnp.clip((value - self.low) / (self.high - self.low), 0.0, 1.0)
@@ -113,7 +113,7 @@ class Beta(Distribution):
         a, b, value = self.concentration1, self.concentration0, jnp.asarray(value)
         inside = (value >= 0) & (value <= 1)
         safe = jnp.where(inside, value, 0.5)
-        return jnp.where(inside, xlogy(a - 1.0, safe) + xlog1py(b - 1.0, -safe) - betaln(a, b), -jnp.inf)
+        return xlogy(a - 1.0, safe) + xlog1py(b - 1.0, -safe) - betaln(a, b) + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:
         return betainc(self.concentration1, self.concentration0, jnp.clip(value, 0.0, 1.0))
@@ -218,8 +218,8 @@ class Kumaraswamy(Distribution):
         a, b, value = self.concentration1, self.concentration0, jnp.asarray(value)
         inside = (value >= 0) & (value <= 1)
         safe = jnp.where(inside, value, 0.5)
-        log_prob = jnp.log(a) + jnp.log(b) + xlogy(a - 1.0, safe) + xlog1py(b - 1.0, -self._power(safe))
-        return jnp.where(inside, log_prob, -jnp.inf)
+        kernel = xlogy(a - 1.0, safe) + xlog1py(b - 1.0, -self._power(safe))
+        return kernel + (jnp.log(a) + jnp.log(b)) + log_indicator(inside)
 
     def _power(self, value: Any) -> Any:
         return jnp.where(value > 0, jnp.where(value > 0, value, 1.0) ** self.concentration1, 0.0)
@@ -293,7 +293,7 @@ class LogUniform(Distribution):
     def log_prob(self, value: Any) -> Any:
         value = jnp.asarray(value)
         inside = (value >= self.low) & (value <= self.high)
-        return jnp.where(inside, -jnp.log(jnp.where(inside, value, 1.0)) - jnp.log(self._log_ratio), -jnp.inf)
+        return log_indicator(inside) - jnp.log(jnp.where(inside, value, 1.0)) - jnp.log(self._log_ratio)
 
     def cdf(self, value: Any) -> Any:
         return (jnp.log(jnp.clip(value, self.low, self.high)) - jnp.log(self.low)) / self._log_ratio

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from numpyro.distributions import constraints
+from numpyro.distributions._special import log_indicator
 from numpyro.distributions.continuous.positive import Gamma, LogNormal
 from numpyro.distributions.distribution import Distribution
 
@@ -35,11 +36,12 @@ class _ContinuousHurdle(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         value, gate = jnp.asarray(value), jnp.asarray(self.gate)
-        is_zero, is_positive = value == 0, value > 0
-        log_gate = jnp.log(jnp.where(is_zero, gate, 1.0))
-        log_rest = jnp.log1p(-jnp.where(is_positive, gate, 0.0))
-        log_density = log_rest + self.base_dist.log_prob(jnp.where(is_positive, value, 1.0))
-        return jnp.where(is_positive, log_density, jnp.where(is_zero, log_gate, -jnp.inf))
+        is_zero = value == 0
+        # At 0 and 1 the logarithms get no derivative, so that that of a value that is certain is finite.
+        log_gate = jnp.where(gate > 0, jnp.log(jnp.where(gate > 0, gate, 1.0)), -jnp.inf)
+        log_rest = jnp.where(gate < 1, jnp.log1p(-jnp.where(gate < 1, gate, 0.0)), -jnp.inf)
+        log_density = log_rest + self.base_dist.log_prob(jnp.where(value > 0, value, 1.0))
+        return jnp.where(is_zero, log_gate, log_density) + log_indicator(value >= 0)
 
     def cdf(self, value: Any) -> Any:
         value, gate = jnp.asarray(value), jnp.asarray(self.gate)

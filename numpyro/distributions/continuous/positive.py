@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.scipy.special import digamma, erf, erfc, exp1, gammainc, gammaincc, gammaln, log_ndtr, ndtri
 
 from numpyro.distributions import constraints
-from numpyro.distributions._special import gammaincinv, xlogy
+from numpyro.distributions._special import gammaincinv, log_indicator, xlogy
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI, Normal
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.distribution.transformed import _TransformedFamily
@@ -34,10 +34,6 @@ __all__ = [
     "Pareto",
     "Weibull",
 ]
-
-
-def _where_positive(value: Any, log_prob: Any) -> Any:
-    return jnp.where(jnp.asarray(value) >= 0, log_prob, -jnp.inf)
 
 
 class Exponential(Distribution):
@@ -63,7 +59,7 @@ class Exponential(Distribution):
         return jax.random.exponential(key, self.shape(sample_shape)) / self.rate
 
     def log_prob(self, value: Any) -> Any:
-        return _where_positive(value, jnp.log(self.rate) - self.rate * value)
+        return jnp.log(self.rate) - self.rate * jnp.abs(value) + log_indicator(jnp.asarray(value) >= 0)
 
     def cdf(self, value: Any) -> Any:
         return -jnp.expm1(-self.rate * jnp.maximum(value, 0.0))
@@ -114,8 +110,9 @@ class Gamma(Distribution):
     def log_prob(self, value: Any) -> Any:
         shape = self.concentration
         safe = jnp.where(jnp.asarray(value) >= 0, value, 1.0)
-        log_prob = xlogy(shape - 1.0, safe) - self.rate * safe + xlogy(shape, self.rate) - gammaln(shape)
-        return _where_positive(value, log_prob)
+        kernel = xlogy(shape - 1.0, safe) - self.rate * safe
+        normalizer = gammaln(shape) - xlogy(shape, self.rate)
+        return kernel - normalizer + log_indicator(jnp.asarray(value) >= 0)
 
     def cdf(self, value: Any) -> Any:
         return gammainc(self.concentration, self.rate * jnp.maximum(value, 0.0))
@@ -195,8 +192,9 @@ class InverseGamma(_TransformedFamily):
     def log_prob(self, value: Any, intermediates: Any = None) -> Any:
         shape = self.concentration
         safe = jnp.where(jnp.asarray(value) > 0, value, 1.0)
-        log_prob = xlogy(shape, self.rate) - gammaln(shape) - (shape + 1.0) * jnp.log(safe) - self.rate / safe
-        return jnp.where(jnp.asarray(value) > 0, log_prob, -jnp.inf)
+        kernel = -(shape + 1.0) * jnp.log(safe) - self.rate / safe
+        normalizer = gammaln(shape) - xlogy(shape, self.rate)
+        return kernel - normalizer + log_indicator(jnp.asarray(value) > 0)
 
     def cdf(self, value: Any) -> Any:
         safe = jnp.where(jnp.asarray(value) > 0, value, 1.0)
@@ -257,7 +255,7 @@ class LogNormal(_TransformedFamily):
         inside = jnp.asarray(value) > 0
         log_value = jnp.log(jnp.where(inside, value, 1.0))
         z = (log_value - self.loc) / self.scale
-        return jnp.where(inside, -0.5 * z * z - log_value - jnp.log(self.scale) - HALF_LOG_2PI, -jnp.inf)
+        return -0.5 * z * z - log_value - (jnp.log(self.scale) + HALF_LOG_2PI) + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:
         inside = jnp.asarray(value) > 0
@@ -303,7 +301,8 @@ class HalfNormal(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         z = value / self.scale
-        return _where_positive(value, -0.5 * z * z - jnp.log(self.scale) + (math.log(2) - HALF_LOG_2PI))
+        normalizer = jnp.log(self.scale) + (HALF_LOG_2PI - math.log(2))
+        return -0.5 * z * z - normalizer + log_indicator(jnp.asarray(value) >= 0)
 
     def cdf(self, value: Any) -> Any:
         return erf(jnp.maximum(value, 0.0) / (self.scale * math.sqrt(2)))
@@ -355,7 +354,8 @@ class HalfCauchy(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         z = value / self.scale
-        return _where_positive(value, -jnp.log1p(z * z) - jnp.log(self.scale) + math.log(2 / math.pi))
+        normalizer = jnp.log(self.scale) - math.log(2 / math.pi)
+        return -jnp.log1p(z * z) - normalizer + log_indicator(jnp.asarray(value) >= 0)
 
     def cdf(self, value: Any) -> Any:
         return 2 / jnp.pi * jnp.arctan(jnp.maximum(value, 0.0) / self.scale)
@@ -407,8 +407,8 @@ class Weibull(Distribution):
     def log_prob(self, value: Any) -> Any:
         k, inside = self.concentration, jnp.asarray(value) >= 0
         z = jnp.where(inside, value, 1.0) / self.scale
-        log_prob = jnp.log(k) - jnp.log(self.scale) + xlogy(k - 1.0, z) - jnp.where(z > 0, z, 1.0) ** k * (z > 0)
-        return jnp.where(inside, log_prob, -jnp.inf)
+        kernel = xlogy(k - 1.0, z) - jnp.where(z > 0, z, 1.0) ** k * (z > 0)
+        return kernel + (jnp.log(k) - jnp.log(self.scale)) + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:
         z = jnp.asarray(value) / self.scale
@@ -466,8 +466,8 @@ class Pareto(Distribution):
     def log_prob(self, value: Any) -> Any:
         inside = jnp.asarray(value) >= self.scale
         log_ratio = jnp.log(jnp.where(inside, value, self.scale)) - jnp.log(self.scale)
-        log_prob = jnp.log(self.alpha) - jnp.log(self.scale) - (self.alpha + 1.0) * log_ratio
-        return jnp.where(inside, log_prob, -jnp.inf)
+        kernel = -(self.alpha + 1.0) * log_ratio
+        return kernel + (jnp.log(self.alpha) - jnp.log(self.scale)) + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:
         ratio = jnp.maximum(jnp.asarray(value) / self.scale, 1.0)
@@ -525,8 +525,8 @@ class Levy(Distribution):
     def log_prob(self, value: Any) -> Any:
         inside = jnp.asarray(value) > self.loc
         excess = jnp.where(inside, value - self.loc, 1.0)
-        log_prob = 0.5 * jnp.log(self.scale) - HALF_LOG_2PI - 0.5 * self.scale / excess - 1.5 * jnp.log(excess)
-        return jnp.where(inside, log_prob, -jnp.inf)
+        kernel = -0.5 * self.scale / excess - 1.5 * jnp.log(excess)
+        return kernel + (0.5 * jnp.log(self.scale) - HALF_LOG_2PI) + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:
         inside = jnp.asarray(value) > self.loc
@@ -578,8 +578,9 @@ class Gompertz(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         scaled = self.rate * jnp.maximum(value, 0.0)
-        log_prob = jnp.log(self.concentration) + jnp.log(self.rate) + scaled - self.concentration * jnp.expm1(scaled)
-        return _where_positive(value, log_prob)
+        kernel = scaled - self.concentration * jnp.expm1(scaled)
+        log_scale = jnp.log(self.concentration) + jnp.log(self.rate)
+        return kernel + log_scale + log_indicator(jnp.asarray(value) >= 0)
 
     def cdf(self, value: Any) -> Any:
         return -jnp.expm1(-self.concentration * jnp.expm1(self.rate * jnp.maximum(value, 0.0)))
@@ -642,10 +643,8 @@ class Dagum(Distribution):
         p, a = self.concentration, self.sharpness
         inside = jnp.asarray(value) > 0
         log_ratio = jnp.log(jnp.where(inside, value, 1.0) / self.scale)
-        log_prob = (jnp.log(a) + jnp.log(p) - jnp.log(self.scale) + (a * p - 1.0) * log_ratio) - (
-            p + 1.0
-        ) * jax.nn.softplus(a * log_ratio)
-        return jnp.where(inside, log_prob, -jnp.inf)
+        kernel = (a * p - 1.0) * log_ratio - (p + 1.0) * jax.nn.softplus(a * log_ratio)
+        return kernel + (jnp.log(a) + jnp.log(p) - jnp.log(self.scale)) + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:
         return jnp.exp(self.log_cdf(value))

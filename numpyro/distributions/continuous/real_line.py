@@ -252,7 +252,7 @@ class _AsymmetricLaplace(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         z = value - self.loc
-        exponent = jnp.where(z < 0, z / self.left_scale, -z / self.right_scale)
+        exponent = z * jnp.where(z < 0, 1 / self.left_scale, -1 / self.right_scale)
         return exponent - jnp.log(self.left_scale + self.right_scale)
 
     def cdf(self, value: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 
 from numpyro._shapes import reshape, shape_of
 from numpyro.distributions import constraints
-from numpyro.distributions.continuous.multivariate import solve_lower
+from numpyro.distributions.continuous.multivariate import multiply, solve_lower
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.transforms import ZeroSumTransform
@@ -555,7 +555,7 @@ class CAR(Distribution):
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         noise = jax.random.normal(key, self.shape(sample_shape))
-        return self.loc + jnp.einsum("...ij,...j->...i", cholesky_of_inverse(self.precision_matrix), noise)
+        return self.loc + multiply(cholesky_of_inverse(self.precision_matrix), noise)
 
     def log_prob(self, value: Any) -> Any:
         deviation = value - jnp.broadcast_to(self.loc, shape_of(self.loc)[:-1] + self.event_shape)

@@ -15,6 +15,7 @@ import numpy as np
 
 from numpyro._shapes import broadcast_shapes
 from numpyro.distributions import constraints
+from numpyro.distributions._special import log_indicator
 from numpyro.distributions.discrete.log_mass import log_poisson
 from numpyro.distributions.distribution import Distribution
 from numpyro.util import not_jax_tracer
@@ -53,7 +54,7 @@ class Poisson(Distribution):
         value = jnp.asarray(value)
         inside = (value >= 0) & (value == jnp.floor(value))
         count = jnp.where(inside, value, 0).astype(jnp.result_type(float))
-        return jnp.where(inside, log_poisson(count, self.rate), -jnp.inf)
+        return log_poisson(count, self.rate) + log_indicator(inside)
 
     def _sparse_log_prob(self, value: np.ndarray) -> Any:
         shape = broadcast_shapes(value.shape, self.batch_shape)

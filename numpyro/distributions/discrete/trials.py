@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from numpyro.distributions import constraints
-from numpyro.distributions._special import betainc, xlog1py, xlogy
+from numpyro.distributions._special import betainc, log_indicator, xlog1py, xlogy
 from numpyro.distributions.discrete.log_mass import log_binomial
 from numpyro.distributions.discrete.shared import over_batch, range_over_batch, to_logits
 from numpyro.distributions.distribution import Distribution
@@ -83,10 +83,11 @@ class BernoulliProbs(_BernoulliBase):
 
     def log_prob(self, value: Any) -> Any:
         value = jnp.asarray(value)
-        success = value == 1
-        log_success = jnp.log(jnp.where(success, self.probs, 1.0))
-        log_failure = jnp.log1p(-jnp.where(success, 0.0, self.probs))
-        return jnp.where(success, log_success, jnp.where(value == 0, log_failure, -jnp.inf))
+        success, probs = value == 1, jnp.asarray(self.probs)
+        # At 0 and 1 the logarithms get no derivative, so that that of a value that is certain is finite.
+        log_success = jnp.where(probs > 0, jnp.log(jnp.where(probs > 0, probs, 1.0)), -jnp.inf)
+        log_failure = jnp.where(probs < 1, jnp.log1p(-jnp.where(probs < 1, probs, 0.0)), -jnp.inf)
+        return jnp.where(success, log_success, log_failure) + log_indicator(success | (value == 0))
 
     def entropy(self) -> Any:
         probs = jnp.asarray(self.probs)
@@ -117,8 +118,10 @@ class BernoulliLogits(_BernoulliBase):
 
     def log_prob(self, value: Any) -> Any:
         value = jnp.asarray(value)
-        possible = (value == 0) | (value == 1)
-        return jnp.where(possible, -jax.nn.softplus(jnp.where(value == 1, -self.logits, self.logits)), -jnp.inf)
+        success, logits = value == 1, jnp.asarray(self.logits)
+        # log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), whose second term is the same for both values
+        towards = jnp.maximum(jnp.where(success, -1.0, 1.0) * logits, 0.0)
+        return log_indicator(success | (value == 0)) - towards - jnp.log1p(jnp.exp(-jnp.abs(logits)))
 
     def entropy(self) -> Any:
         logits = jnp.asarray(self.logits, jnp.result_type(float))
@@ -162,7 +165,7 @@ class _BinomialBase(Distribution):
         inside = (value >= 0) & (value <= total) & (value == jnp.floor(value))
         successes = jnp.where(inside, value, 0).astype(jnp.result_type(float))
         failures = total - successes
-        return jnp.where(inside, log_binomial(successes, failures, *self._logs(successes, failures)), -jnp.inf)
+        return log_binomial(successes, failures, *self._logs(successes, failures)) + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:
         # P(K <= k) = I_{1 - p}(n - k, k + 1)
@@ -320,7 +323,7 @@ class GeometricProbs(_GeometricBase):
         value = jnp.asarray(value)
         inside = (value >= 0) & (value == jnp.floor(value))
         failures = jnp.where(inside, value, 0).astype(jnp.result_type(float))
-        return jnp.where(inside, xlog1py(failures, -jnp.asarray(self.probs)) + jnp.log(self.probs), -jnp.inf)
+        return xlog1py(failures, -jnp.asarray(self.probs)) + jnp.log(self.probs) + log_indicator(inside)
 
     @property
     def mean(self) -> Any:
@@ -365,7 +368,7 @@ class GeometricLogits(_GeometricBase):
         value = jnp.asarray(value)
         inside = (value >= 0) & (value == jnp.floor(value))
         log_success, log_failure = self._logs()
-        return jnp.where(inside, jnp.where(inside, value, 0) * log_failure + log_success, -jnp.inf)
+        return jnp.where(inside, value, 0) * log_failure + log_success + log_indicator(inside)
 
     @property
     def mean(self) -> Any:
