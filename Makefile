@@ -5,7 +5,7 @@ JOBS ?= auto
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all lint format docs benchmark clean
+.PHONY: demo test test-all lint format docs benchmark benchmark-distributions clean
 
 # One stamp for each set of extras: a target installs what it needs, once for each change of setup.py.
 $(VENV)/.installed-%: setup.py
@@ -36,6 +36,9 @@ docs: $(VENV)/.installed-doc
 
 benchmark:
 	$(PYTHON) benchmarks/mcmc.py
+
+benchmark-distributions:
+	$(PYTHON) benchmarks/distributions.py
 
 clean:
 	rm -rf .venv build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache lynx_hare.png

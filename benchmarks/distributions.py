@@ -104,7 +104,7 @@ def summary(results: dict[str, dict[str, Any]]) -> Iterable[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("classes", nargs="*", metavar="class", help="classes to measure; all by default")
-    parser.add_argument("--repeat", type=int, default=5, help="turns of each process (of the first evaluation: 3)")
+    parser.add_argument("--repeat", type=int, default=5, help="turns (at most 3 of the first evaluation)")
     parser.add_argument(
         "--clock",
         choices=["wall", "cpu"],
@@ -139,7 +139,7 @@ def main() -> None:
             if arguments.only != "first":
                 seconds = compare_programs(workers, name, path, arguments.repeat, arguments.clock)
             if arguments.only != "jitted":
-                firsts = compare_first(parents, name, value, 3, arguments.clock)
+                firsts = compare_first(parents, name, value, min(3, arguments.repeat), arguments.clock)
                 seconds["first"] = [answer["first"] for answer in firsts]
             result = {
                 "draws": CASES[name].draws,

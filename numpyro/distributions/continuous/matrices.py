@@ -17,6 +17,7 @@ import numpy as np
 
 from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
+from numpyro.distributions.continuous.multivariate import solve_lower
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import cholesky_of_inverse, lazy_property, tri_logabsdet
 
@@ -28,6 +29,11 @@ def _solve_tril(tril: Any, matrix: Any) -> Any:
     batch = jnp.broadcast_shapes(shape_of(tril)[:-2], shape_of(matrix)[:-2])
     tril, matrix = (jnp.broadcast_to(x, batch + shape_of(x)[-2:]) for x in (tril, matrix))
     return solve_triangular(tril, matrix, lower=True)
+
+
+def _solve_columns(tril: Any, matrix: Any) -> Any:
+    """The columns of ``tril^-1 @ matrix``, as rows; for small matrices without a call of a library for each."""
+    return solve_lower(jnp.asarray(tril)[..., None, :, :], jnp.matrix_transpose(jnp.asarray(matrix)))
 
 
 @jax.custom_jvp
@@ -319,7 +325,7 @@ class InverseWishart(_ScaleMatrix):
 def _wishart_density(d: _ScaleMatrix, tril: Any) -> Any:
     """Log density of the matrix with this Cholesky factor."""
     size, concentration = d.event_shape[-1], d._concentration
-    whitened = _solve_tril(d.scale_tril, tril)
+    whitened = _solve_columns(d.scale_tril, tril)
     return (
         (concentration - size - 1) * tri_logabsdet(tril)
         - 0.5 * (whitened**2).sum((-2, -1))
@@ -341,7 +347,7 @@ def _inverse_wishart_tril(d: _ScaleMatrix, key: Any, sample_shape: Sequence[int]
 def _inverse_wishart_density(d: _ScaleMatrix, tril: Any) -> Any:
     """Log density of the matrix with this Cholesky factor."""
     size, concentration = d.event_shape[-1], d._concentration
-    whitened = _solve_tril(tril, d.scale_tril)
+    whitened = _solve_columns(tril, d.scale_tril)
     return (
         -(concentration + size + 1) * tri_logabsdet(tril)
         - 0.5 * (whitened**2).sum((-2, -1))

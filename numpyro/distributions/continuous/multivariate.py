@@ -49,7 +49,7 @@ def solve_lower(matrix: Any, vector: Any) -> Any:
 
 def multiply(matrix: Any, vector: Any) -> Any:
     """Products of matrices and vectors, with the batch dimensions broadcast."""
-    if shape_of(matrix)[-1] <= 8:
+    if shape_of(matrix)[-1] <= UNROLLED_SIZE:
         # One small product for each vector costs less than a product with all vectors, which moves them twice.
         return jnp.squeeze(jnp.matmul(matrix, vector[..., None]), -1)
     return jnp.einsum("...ij,...j->...i", matrix, vector)

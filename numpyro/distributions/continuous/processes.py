@@ -13,13 +13,13 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro._shapes import broadcast_shapes, shape_of
+from numpyro._shapes import broadcast_shapes, insert_batch_dims, shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions.continuous.multivariate import MultivariateNormal
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI, Normal
 from numpyro.distributions.continuous.structured import vector_of
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import lazy_property
+from numpyro.distributions.util import lazy_property, sum_rightmost
 
 __all__ = ["EulerMaruyama", "GaussianRandomWalk", "GaussianStateSpace"]
 
@@ -299,15 +299,18 @@ class EulerMaruyama(Distribution):
         return self.init_dist.has_rsample
 
     def _coefficients(self, x: Any, t: Any, event_dim: int) -> tuple[Any, Any]:
-        """Drift and diffusion for states of shape ``A + event`` and times of shape ``A``."""
-        batch, event = x.shape[: x.ndim - event_dim], x.shape[x.ndim - event_dim :]
+        """Drift and diffusion for states of shape ``A + event`` and times of a shape that broadcasts to ``A``."""
+        rank, event = x.ndim - event_dim, x.shape[x.ndim - event_dim :]
 
         def at(x: Any, t: Any) -> tuple[Any, Any]:
             drift, diffusion = self.sde_fn(x, t)
             return jnp.broadcast_to(drift, event), jnp.broadcast_to(diffusion, event)
 
-        drift, diffusion = jax.vmap(at)(x.reshape((-1, *event)), jnp.broadcast_to(t, batch).reshape(-1))
-        return drift.reshape(x.shape), diffusion.reshape(x.shape)
+        # The times are not repeated over the batch, so that what depends on them alone is computed once.
+        sizes = (1,) * (rank - t.ndim) + t.shape
+        for size in reversed(sizes):
+            at = jax.vmap(at, in_axes=(0, None if size == 1 else 0))
+        return at(x, jnp.reshape(t, [size for size in sizes if size != 1]))
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         key_start, key_noise = jax.random.split(key)
@@ -332,12 +335,13 @@ class EulerMaruyama(Distribution):
         value = jnp.asarray(value)
         event_dim = self.init_dist.event_dim
         batch = broadcast_shapes(value.shape[: value.ndim - self.event_dim], self.batch_shape)
-        # time first: sums over a short last axis are slow
         path = jnp.moveaxis(jnp.broadcast_to(value, batch + self.event_shape), len(batch), 0)
-        times = jnp.broadcast_to(jnp.asarray(self.t, value.dtype), batch + self.event_shape[:1])
-        times = jnp.moveaxis(times, -1, 0)
+        times = jnp.moveaxis(insert_batch_dims(jnp.asarray(self.t, value.dtype), len(batch), 1), -1, 0)
         drift, diffusion = self._coefficients(path[:-1], times[:-1], event_dim)
         dt = jnp.diff(times, axis=0)
         dt = dt.reshape(dt.shape + (1,) * event_dim)
         steps = Normal(path[:-1] + drift * dt, diffusion * jnp.sqrt(dt)).log_prob(path[1:])
-        return self.init_dist.log_prob(path[0]) + steps.sum((0, *range(-event_dim, 0)))
+        # XLA for CPUs sums along an axis of some ten elements number by number; a product with ones is ten times as fast.
+        ones = jnp.ones(steps.shape[:1], steps.dtype)
+        total = jnp.tensordot(ones, sum_rightmost(steps, event_dim), 1, precision=lax.Precision.HIGHEST)
+        return self.init_dist.log_prob(path[0]) + total
