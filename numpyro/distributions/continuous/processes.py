@@ -341,7 +341,7 @@ class EulerMaruyama(Distribution):
         dt = jnp.diff(times, axis=0)
         dt = dt.reshape(dt.shape + (1,) * event_dim)
         steps = Normal(path[:-1] + drift * dt, diffusion * jnp.sqrt(dt)).log_prob(path[1:])
-        # XLA for CPUs sums along an axis of some ten elements number by number; a product with ones is ten times as fast.
+        # XLA for CPUs sums along an axis of some ten elements one by one; a product with ones is ten times as fast.
         ones = jnp.ones(steps.shape[:1], steps.dtype)
         total = jnp.tensordot(ones, sum_rightmost(steps, event_dim), 1, precision=lax.Precision.HIGHEST)
         return self.init_dist.log_prob(path[0]) + total
