@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpyro.infer import reparam as reparam
     from numpyro.infer.barker import BarkerMH
+    from numpyro.infer.ensemble import AIES, ESS
     from numpyro.infer.hmc import HMC, NUTS
     from numpyro.infer.initialization import (
         init_to_feasible,
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
         init_to_value,
     )
     from numpyro.infer.mcmc import MCMC
+    from numpyro.infer.sa import SA
     from numpyro.infer.util import Predictive, initialize_model, log_likelihood
 
 __all__ = [
+    "AIES",
+    "ESS",
     "HMC",
     "MCMC",
     "NUTS",
+    "SA",
     "BarkerMH",
     "Predictive",
     "init_to_feasible",
@@ -41,7 +46,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AIES": "ensemble",
     "BarkerMH": "barker",
+    "ESS": "ensemble",
+    "SA": "sa",
     "HMC": "hmc",
     "MCMC": "mcmc",
     "NUTS": "hmc",

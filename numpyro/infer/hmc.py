@@ -227,6 +227,10 @@ class HMC(TargetKernel):
         program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
         return program.transition(state, arrays)
 
+    def postprocess_fn(self, model_args: tuple[Any, ...] = (), model_kwargs: Any = None) -> Callable[[Any], Any]:
+        """The function from unconstrained parameters to the values of latent and deterministic sites."""
+        return super().postprocess_fn(model_args, model_kwargs)
+
     def refresh(self, state: HMCState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None) -> HMCState:
         """Evaluate the potential energy and its gradient anew, for other arguments of the model."""
         program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)

@@ -402,9 +402,9 @@ class TargetKernel(MCMCKernel):
         args, kwargs = program.target.arguments(arrays)
         return partial(_constrain, program.target.source, args, kwargs, return_deterministic)
 
-    def postprocess_fn(self, model_args: tuple[Any, ...] = (), model_kwargs: Any = None) -> Callable[[Any], Any]:
+    def postprocess_fn(self, args: tuple[Any, ...] = (), kwargs: Any = None) -> Callable[[Any], Any]:
         """The function from unconstrained parameters to the values of latent and deterministic sites."""
-        return self.get_constrain_fn(model_args, model_kwargs, return_deterministic=True)
+        return self.get_constrain_fn(args, kwargs, return_deterministic=True)
 
     def wrap_model(self, wrapper: Callable[..., Any]) -> Any:
         """The same kernel for the model ``wrapper(model)``."""

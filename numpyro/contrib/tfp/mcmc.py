@@ -1,0 +1,282 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The transition kernels of TensorFlow Probability (its JAX substrate) as kernels for
+:class:`~numpyro.infer.mcmc.MCMC`.
+
+A kernel of ``tensorflow_probability.substrates.jax.mcmc`` takes ``target_log_prob_fn``; here a model or a potential
+energy takes its place, and the other parameters are the same::
+
+    from numpyro.contrib.tfp.mcmc import NoUTurnSampler, TFPKernel
+    mcmc = MCMC(NoUTurnSampler(model, step_size=0.1), num_warmup=500, num_samples=500)
+
+``TFPKernel[tfp.mcmc.SliceSampler]`` is the kernel for any class. TensorFlow Probability is imported when the first
+kernel is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import functools
+import importlib
+import inspect
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from numpyro.infer.initialization import init_to_uniform
+from numpyro.infer.target import Target, TargetKernel, is_concrete
+
+__all__ = [
+    "HamiltonianMonteCarlo",
+    "MetropolisAdjustedLangevinAlgorithm",
+    "NoUTurnSampler",
+    "RandomWalkMetropolis",
+    "ReplicaExchangeMC",
+    "SliceSampler",
+    "TFPKernel",
+    "TFPKernelState",
+    "UncalibratedHamiltonianMonteCarlo",
+    "UncalibratedLangevin",
+    "UncalibratedRandomWalk",
+]
+
+
+class TFPKernelState(NamedTuple):
+    """State of a :class:`TFPKernel`.
+
+    :param z: parameters in unconstrained space.
+    :param kernel_results: what TFP's kernel keeps; fields of it can be collected, such as
+        ``"kernel_results.is_accepted"``.
+    :param rng_key: random key of the next iteration.
+    """
+
+    z: Any
+    kernel_results: Any
+    rng_key: Any
+
+
+def _tfp_mcmc() -> Any:
+    try:
+        return importlib.import_module("tensorflow_probability.substrates.jax.mcmc")
+    except (ImportError, AttributeError) as error:
+        raise ImportError(
+            "numpyro.contrib.tfp.mcmc needs a TensorFlow Probability that works with the installed JAX "
+            f"({jax.__version__}): pip install tensorflow-probability, or tfp-nightly for a JAX newer than that. "
+            f"Importing it failed: {error}"
+        ) from error
+
+
+class _KernelClass:
+    """The class of TFP that has the name of the class of ours, looked up when it is asked for."""
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        name = owner.__name__
+        return None if name == "TFPKernel" else getattr(_tfp_mcmc(), name)
+
+
+class TFPKernel(TargetKernel):
+    """A transition kernel of TensorFlow Probability.
+
+    ``TFPKernel[tfp.mcmc.NoUTurnSampler]`` is the kernel of that class. A kernel that is not calibrated, whose
+    stationary distribution is not the target by itself, becomes the inner kernel of ``tfp.mcmc.MetropolisHastings``.
+    Kernels do not adapt unless TFP's do, so warm-up iterations only move the chain towards the posterior.
+
+    :param model: a model. Either this or ``potential_fn``.
+    :param potential_fn: potential energy (minus the log density) of a pytree of unconstrained parameters; then
+        ``init_params`` must be given to :meth:`MCMC.run <numpyro.infer.mcmc.MCMC.run>`.
+    :param init_strategy: how to find a start; see :mod:`numpyro.infer.initialization`.
+    :param kernel_kwargs: parameters of TFP's kernel but ``target_log_prob_fn``. The kernel moves a flat vector of all
+        parameters, so that a ``step_size`` may be a vector of that length; for ``ReplicaExchangeMC`` that of the inner
+        kernel has shape ``(number of temperatures, 1)`` or ``(number of temperatures, latent size)``.
+    :raises TypeError: if TFP's class has no parameter of a given name.
+    :raises ImportError: if TensorFlow Probability is not installed.
+
+    **Source:** Lao et al. (2020), *tfp.mcmc: Modern Markov chain Monte Carlo tools built for modern hardware*.
+    """
+
+    is_pure = True
+    kernel_class: ClassVar[Any] = _KernelClass()
+
+    def __init__(
+        self,
+        model: Callable[..., Any] | None = None,
+        potential_fn: Callable[..., Any] | None = None,
+        init_strategy: Callable[..., Any] = init_to_uniform,
+        **kernel_kwargs: Any,
+    ) -> None:
+        super().__init__(model, potential_fn, init_strategy)
+        kernel_class = self.kernel_class
+        if kernel_class is None:
+            raise TypeError(
+                "TFPKernel is no kernel by itself: write TFPKernel[tfp.mcmc.NoUTurnSampler](model, step_size=0.1), or "
+                "take a class of this module such as NoUTurnSampler."
+            )
+        if "target_log_prob_fn" in kernel_kwargs:
+            raise TypeError(
+                f"{kernel_class.__name__} takes its target from `model` or `potential_fn` here; leave out "
+                "`target_log_prob_fn`."
+            )
+        inspect.signature(kernel_class).bind(target_log_prob_fn=None, **kernel_kwargs)
+        self._kernel_kwargs = kernel_kwargs
+
+    def __class_getitem__(cls, kernel_class: Any) -> type[TFPKernel]:
+        return _subclass(kernel_class)
+
+    def compose(self, target: Target, num_warmup: int) -> _Program:
+        return _Program(target, self.kernel_class, self._kernel_kwargs)
+
+    def init(
+        self,
+        rng_key: Any,
+        num_warmup: int,
+        init_params: Any = None,
+        model_args: tuple[Any, ...] = (),
+        model_kwargs: dict[str, Any] | None = None,
+    ) -> TFPKernelState:
+        """The state of a chain at its start.
+
+        :param rng_key: random key.
+        :param num_warmup: length of the warm-up.
+        :param init_params: where to start, in unconstrained space; needed with ``potential_fn``.
+        :param model_args: arguments of the model.
+        :param model_kwargs: keyword arguments of the model.
+        :raises RuntimeError: if no start with finite potential energy and gradient is found (100 candidates are tried).
+        """
+        program, arrays = self.program(num_warmup, model_args, model_kwargs or {}, init_params)
+        state = program.begin(rng_key, init_params, arrays)
+        if all(map(is_concrete, jax.tree.leaves(state.z))):
+            self.check_start(state, init_params, model_args, model_kwargs or {})
+        return state
+
+    def check_start(
+        self, state: Any, init_params: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]
+    ) -> None:
+        program, arrays = self.program(self._num_warmup, model_args, model_kwargs)
+        potentials = program.start_energies(state.z, arrays)
+        super().check_start(_Start(state.z, potentials), init_params, model_args, model_kwargs)
+
+    def sample(
+        self, state: TFPKernelState, model_args: tuple[Any, ...] = (), model_kwargs: Any = None
+    ) -> TFPKernelState:
+        """One iteration from ``state``."""
+        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
+        return program.transition(state, arrays)
+
+    def refresh(
+        self, state: TFPKernelState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None
+    ) -> TFPKernelState:
+        """Make the kernel's results anew, for other arguments of the model."""
+        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
+        return state._replace(kernel_results=program.results(program.target.space.ravel(state.z), arrays))
+
+
+class _Start(NamedTuple):
+    """Where chains start: what :meth:`TargetKernel.check_start` looks at."""
+
+    z: Any
+    potential_energy: Any
+
+
+@dataclass(frozen=True, eq=False)
+class _Program:
+    """What a :class:`TFPKernel` compiles for a target."""
+
+    target: Target
+    kernel_class: Any
+    kernel_kwargs: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for name in ("begin", "transition", "start_energies"):
+            object.__setattr__(self, name, jax.jit(getattr(self, name)))
+
+    def kernel(self, arrays: Any) -> Any:
+        """TFP's kernel, calibrated."""
+        # Some kernels evaluate a batch of states at once.
+        log_prob = jnp.vectorize(lambda z: -self.target.potential(z, arrays), signature="(d)->()")
+        kernel = self.kernel_class(target_log_prob_fn=log_prob, **self.kernel_kwargs)
+        return kernel if kernel.is_calibrated else _tfp_mcmc().MetropolisHastings(kernel)
+
+    def results(self, position: jax.Array, arrays: Any) -> Any:
+        """What TFP's kernel keeps, at a position."""
+        return self.kernel(arrays).bootstrap_results(position)
+
+    def begin(self, rng_key: Any, init_params: Any, arrays: Any) -> TFPKernelState:
+        """The first state."""
+        space = self.target.space
+        rng_key, start_key = jax.random.split(rng_key)
+        position = None if init_params is None else space.ravel(init_params)
+        position = self.target.find_start(start_key, position, arrays, with_gradient=True).position
+        return TFPKernelState(space.unravel(position), self.results(position, arrays), rng_key)
+
+    def start_energies(self, z: Any, arrays: Any) -> jax.Array:
+        """Potential energy at a start, or at those of several chains; infinite where it is not valid."""
+
+        def energy(z: Any) -> jax.Array:
+            position = self.target.space.ravel(z)
+            return self.target.find_start(None, position, arrays, with_gradient=True).potential_energy
+
+        has_chains = jnp.ndim(jax.tree.leaves(z)[0]) > len(self.target.space.shapes[0])
+        return (jax.vmap(energy) if has_chains else energy)(z)
+
+    def transition(self, state: TFPKernelState, arrays: Any) -> TFPKernelState:
+        """One iteration."""
+        space = self.target.space
+        rng_key, step_key = jax.random.split(state.rng_key)
+        position, results = self.kernel(arrays).one_step(space.ravel(state.z), state.kernel_results, seed=step_key)
+        return TFPKernelState(space.unravel(position), jax.tree.map(_as_before, results, state.kernel_results), rng_key)
+
+
+def _as_before(new: Any, old: Any) -> Any:
+    """A value with the type that it had before, so that it can be carried through a loop."""
+    is_key = [jnp.issubdtype(x.dtype, jax.dtypes.prng_key) for x in (jnp.asarray(new), jnp.asarray(old))]
+    if is_key[1]:
+        return new if is_key[0] else jax.random.wrap_key_data(new, impl=jax.random.key_impl(old))
+    return jnp.asarray(jax.random.key_data(new) if is_key[0] else new, jnp.asarray(old).dtype)
+
+
+@functools.cache
+def _subclass(tfp_class: Any) -> type[TFPKernel]:
+    """The kernel for a class of TFP."""
+    if not isinstance(tfp_class, type) or not hasattr(tfp_class, "one_step"):
+        raise TypeError(f"TFPKernel[...] takes a class of transition kernels of tfp.mcmc, but {tfp_class!r} is none.")
+    return type(tfp_class.__name__, (TFPKernel,), {"kernel_class": tfp_class, "__doc__": TFPKernel.__doc__})
+
+
+class HamiltonianMonteCarlo(TFPKernel):
+    """``tfp.mcmc.HamiltonianMonteCarlo``: ``step_size``, ``num_leapfrog_steps``. See :class:`TFPKernel`."""
+
+
+class MetropolisAdjustedLangevinAlgorithm(TFPKernel):
+    """``tfp.mcmc.MetropolisAdjustedLangevinAlgorithm``: ``step_size``. See :class:`TFPKernel`."""
+
+
+class NoUTurnSampler(TFPKernel):
+    """``tfp.mcmc.NoUTurnSampler``: ``step_size``, ``max_tree_depth``. See :class:`TFPKernel`."""
+
+
+class RandomWalkMetropolis(TFPKernel):
+    """``tfp.mcmc.RandomWalkMetropolis``: ``new_state_fn``. See :class:`TFPKernel`."""
+
+
+class ReplicaExchangeMC(TFPKernel):
+    """``tfp.mcmc.ReplicaExchangeMC``: ``inverse_temperatures``, ``make_kernel_fn``. See :class:`TFPKernel`."""
+
+
+class SliceSampler(TFPKernel):
+    """``tfp.mcmc.SliceSampler``: ``step_size``, ``max_doublings``. See :class:`TFPKernel`."""
+
+
+class UncalibratedHamiltonianMonteCarlo(TFPKernel):
+    """``tfp.mcmc.UncalibratedHamiltonianMonteCarlo``, inside ``tfp.mcmc.MetropolisHastings``. See
+    :class:`TFPKernel`."""
+
+
+class UncalibratedLangevin(TFPKernel):
+    """``tfp.mcmc.UncalibratedLangevin``, inside ``tfp.mcmc.MetropolisHastings``. See :class:`TFPKernel`."""
+
+
+class UncalibratedRandomWalk(TFPKernel):
+    """``tfp.mcmc.UncalibratedRandomWalk``, inside ``tfp.mcmc.MetropolisHastings``. See :class:`TFPKernel`."""
