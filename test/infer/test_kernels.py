@@ -187,7 +187,7 @@ def test_a_correlated_normal_distribution_is_sampled(kernel, settings, num_chain
 
 
 def series(y, length):
-    """A random walk for each of three groups, with one common positive scale and a simplex-valued share."""
+    """An autoregression for each of two groups, with a positive scale and a simplex in common."""
     scale = numpyro.sample("scale", dist.LogNormal(-1.0, 0.3))
     share = numpyro.sample("share", dist.Dirichlet(jnp.ones(2)))
 
