@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro.diagnostics import print_summary
+from numpyro.diagnostics import DiagnosticWarning, diagnostic_warnings_enabled, print_summary
+from numpyro.infer.convergence import diagnose
 from numpyro.infer.interrupt import InterruptGuard
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.progress import ProgressBar
@@ -126,6 +127,7 @@ class MCMC:
         self._last_state: Any = None
         self._warmup_state: Any = None
         self._drawn_chains = 0
+        self._hidden_fields: tuple[str, ...] = ()
         self._programs: dict[Any, Any] = {}
 
     # Running
@@ -175,6 +177,9 @@ class MCMC:
             chains.
         :param kwargs: keyword arguments of the model.
         :raises RuntimeError: if no start with finite potential energy and gradient is found.
+
+        If the draws show that they may mislead, there is a :class:`~numpyro.diagnostics.DiagnosticWarning` for each of
+        the signs; see :meth:`diagnose`.
         """
         resumed = self._warmup_state
         start = self.num_warmup
@@ -189,6 +194,9 @@ class MCMC:
             self.thinning,
         )
         self._run(Request(rng_key, args, kwargs, tuple(extra_fields), init_params, resumed), plan)
+        if diagnostic_warnings_enabled():
+            for message in self.diagnose():
+                warnings.warn(message, DiagnosticWarning, stacklevel=find_stack_level())
 
     def _run(self, request: Request, plan: Plan) -> None:
         if not hasattr(request.rng_key, "dtype"):
@@ -197,6 +205,9 @@ class MCMC:
                 "Write mcmc.run(jax.random.PRNGKey(0), ...)."
             )
         self._check_init_params(request.init_params)
+        asked = (*request.extra_fields, *self.sampler.default_fields)
+        self._hidden_fields = tuple(name for name in self.sampler.diagnostic_fields if name not in asked)
+        request = request._replace(extra_fields=(*request.extra_fields, *self._hidden_fields))
         runner = make_runner(self, request, plan)
         finished: list[Any] = []
         interrupted = False
@@ -279,7 +290,8 @@ class MCMC:
         :param group_by_chain: as in :meth:`get_samples`.
         """
         states = self._collected(group_by_chain)
-        return {name: value for name, value in states.items() if name != self.sampler.sample_field}
+        others = (self.sampler.sample_field, *self._hidden_fields)
+        return {name: value for name, value in states.items() if name not in others}
 
     def _collected(self, group_by_chain: bool) -> dict[str, Any]:
         if self._states is None:
@@ -305,6 +317,15 @@ class MCMC:
         print_summary(sites, prob=prob)
         if "diverging" in states:
             print(f"Number of divergences: {int(np.sum(np.asarray(states['diverging'])))}")
+
+    def diagnose(self) -> list[str]:
+        """What is wrong with the draws, in one line each with what to do: divergences, chains that are stuck or
+        disagree, few effective draws, trajectories cut off, energies that hardly change. The list is empty if there is
+        nothing to say, or fewer than 100 draws of each chain, which say little. :meth:`run` warns of the same.
+        """
+        states = self._collected(group_by_chain=False)
+        latent = getattr(self._last_state, self.sampler.sample_field, None)
+        return diagnose(self.sampler, states, self._drawn_chains, self.thinning, latent)
 
     @property
     def post_warmup_state(self) -> Any:
