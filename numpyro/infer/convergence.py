@@ -63,11 +63,11 @@ def diagnose(kernel: Any, states: Mapping[str, Any], chains: int, thinning: int 
     sizes = {np.shape(value)[0] for value in named.values() if np.ndim(value)}
     if len(sizes) != 1 or (count := sizes.pop() // chains) < MIN_DRAWS:
         return []
-    fields = {
-        name.rpartition(".")[2]: np.reshape(np.asarray(states[name]), (chains, -1))
-        for name in getattr(kernel, "diagnostic_fields", ())
-        if name in states
-    }
+    fields = {}
+    for name in getattr(kernel, "diagnostic_fields", ()):
+        value = states.get(name, states.get(f".{name}"))
+        if value is not None:
+            fields[name.rpartition(".")[2]] = np.reshape(np.asarray(value), (chains, -1))
     labels, scalars = _selected(named, chains, count)
     found = [
         _divergences(kernel, fields.get("diverging")),
