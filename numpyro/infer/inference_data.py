@@ -140,8 +140,8 @@ def to_inference_data(
         groups["prior_predictive"] = build(rest, ("chain", "draw"))
     groups["observed_data"] = build(observed, ())
     groups["constant_data"] = build(dict(constant_data or {}), ())
-    filled = {name: group for name, group in groups.items() if group.data_vars}
-    return arviz.InferenceData(**filled, **{"save_warmup": True})
+    filled: dict[str, Any] = {name: group for name, group in groups.items() if group.data_vars}
+    return arviz.InferenceData(**(filled | {"save_warmup": True}))
 
 
 class _Builder:
