@@ -5,7 +5,7 @@
 
 Dimensions are named after the plates and scans that the model puts a site under; :func:`site_dimensions` finds them in
 an abstract trace of the model. :meth:`MCMC.to_arviz <numpyro.infer.mcmc.MCMC.to_arviz>` is the interface. It needs the
-package ``arviz`` (0.20 or later; ArviZ 1.0 has no ``InferenceData`` any more), which brings xarray.
+package ``arviz`` (0.23; ArviZ 1.0 has no ``InferenceData`` any more), which brings xarray.
 """
 
 from __future__ import annotations
