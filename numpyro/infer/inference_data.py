@@ -118,6 +118,7 @@ def to_inference_data(
                 _log_likelihood(model, flat, args, kwargs, mcmc._drawn_chains, observed),
                 ("chain", "draw"),
                 event=False,
+                check=True,
             )
         free = uncondition(model)
         if posterior_predictive is True:
@@ -138,7 +139,7 @@ def to_inference_data(
         rest = {name: value for name, value in one_chain.items() if name not in samples}
         groups["prior"] = build(latent, ("chain", "draw"))
         groups["prior_predictive"] = build(rest, ("chain", "draw"))
-    groups["observed_data"] = build(observed, ())
+    groups["observed_data"] = build(observed, (), check=True)
     groups["constant_data"] = build(dict(constant_data or {}), ())
     filled: dict[str, Any] = {name: group for name, group in groups.items() if group.data_vars}
     return arviz.InferenceData(**(filled | {"save_warmup": True}))

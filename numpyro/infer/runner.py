@@ -65,7 +65,7 @@ class Request(NamedTuple):
     :param args: arguments of the model.
     :param kwargs: keyword arguments of the model.
     :param extra_fields: further fields to collect. With the kernel's sample field ``z``, ``"z.a"`` is site ``a`` as the
-        kernel holds it, and ``"~z.a"`` leaves site ``a`` out of the draws.
+        kernel holds it, and ``"~z.a"`` leaves site ``a`` out of the draws. ``".a"`` is field ``a``, not shown.
     :param init_params: where to start, or None.
     :param resumed: state to go on from, or None.
     """

@@ -150,6 +150,7 @@ def test_another_run_forgets_the_warm_up_of_this_one_and_predictions_may_be_give
     "settings, message",
     [
         ({"coords": {"series": ["a"]}}, "1 values for 'series', but its size is 3"),
+        ({"coords": {"rows": ["a"]}}, "1 values for 'rows', but its size is 5"),
         ({"dims": {"level": ["a"]}}, r"1 dimensions of 'level', but its shape is \(4, 3\)"),
         ({"dims": {"b": ["series"]}}, "dimension 'series' has size"),
         ({"posterior_predictive": {"y": np.zeros((7, 4, 3))}}, "'y' of posterior_predictive has shape"),
