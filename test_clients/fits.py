@@ -209,12 +209,14 @@ def main(name: str, output: str) -> None:
     warnings.simplefilter("ignore")
     data = globals()[f"fit_{name}"]()
     import arviz
+    import numpyro
 
     table = arviz.summary(data, round_to="none")
     columns = ["mean", "sd", "mcse_mean", "mcse_sd", "ess_bulk"]
+    package = PACKAGES.get(name, name)
     summary = {
         "parameters": {label: {column: float(row[column]) for column in columns} for label, row in table.iterrows()},
-        "versions": {package: version(package) for package in ("numpyro", PACKAGES.get(name, name))},
+        "versions": {"numpyro": numpyro.__version__, package: version(package)},
     }
     Path(output).write_text(json.dumps(summary))
 
