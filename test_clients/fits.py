@@ -209,6 +209,7 @@ def main(name: str, output: str) -> None:
     warnings.simplefilter("ignore")
     data = globals()[f"fit_{name}"]()
     import arviz
+
     import numpyro
 
     table = arviz.summary(data, round_to="none")
