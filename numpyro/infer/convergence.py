@@ -53,8 +53,8 @@ def diagnose(kernel: Any, states: Mapping[str, Any], chains: int, thinning: int 
     >>> import types
     >>> kernel = types.SimpleNamespace(sample_field="z")
     >>> apart = np.random.default_rng(0).normal(size=(2, 500)) + np.array([[0.0], [9.0]])
-    >>> [message.split(":")[0] for message in diagnose(kernel, {"z": {"x": apart.ravel()}}, chains=2)]
-    ['r_hat is above 1.01 for x (1.83)', 'bulk ESS is below 200 for x (3)']
+    >>> [message.split(" (")[0] for message in diagnose(kernel, {"z": {"x": apart.ravel()}}, chains=2)]
+    ['r_hat is above 1.01 for x', 'bulk ESS is below 200 for x', 'tail ESS is below 200 for x']
     """
     draws = states[kernel.sample_field]
     if isinstance(draws, Mapping) and isinstance(latent, Mapping):
@@ -144,7 +144,7 @@ def _mixing(labels: list[str], scalars: np.ndarray, chains: int, count: int) -> 
     with np.errstate(invalid="ignore"):
         bad = np.flatnonzero(statistics["r_hat"] > MAX_R_HAT)
         if bad.size:
-            who = _worst(labels, bad, -statistics["r_hat"], ".2f")
+            who = _worst(labels, bad, -statistics["r_hat"], ".3f")
             found.append(
                 f"r_hat is above {MAX_R_HAT} for {who}: the chains do not agree. Run longer, with more warm-up; if "
                 "that does not help, look for several modes or parameters that the data do not identify."
