@@ -29,7 +29,7 @@ $(CLIENTS)/.installed: setup.py test_clients/requirements.txt test_clients/requi
 	for name in ours numpyro; do \
 	    test -x $(CLIENTS)/$$name/bin/python || $(PYTHON) -m venv $(CLIENTS)/$$name; \
 	    $(CLIENTS)/$$name/bin/python -m pip install --quiet --disable-pip-version-check \
-	        "jax<0.11" -r test_clients/requirements.txt && \
+	        -r test_clients/requirements.txt && \
 	    $(CLIENTS)/$$name/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	        -r test_clients/requirements-no-deps.txt || exit 1; \
 	done
