@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -56,7 +57,8 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    ours, theirs, *names = arguments
+    ours, theirs = (os.path.abspath(python) for python in arguments[:2])
+    names = arguments[2:]
     failures = 0
     for name in names or NAMES:
         theirs_result, theirs_seconds, theirs_error = run(theirs, name)
