@@ -35,12 +35,13 @@ from numpyro.primitives import (
     sample,
     subsample,
 )
-from numpyro.util import enable_x64, set_host_device_count, set_platform
+from numpyro.util import enable_compilation_cache, enable_x64, set_host_device_count, set_platform
 
 __all__ = [
     "__version__",
     "deterministic",
     "distributions",
+    "enable_compilation_cache",
     "enable_validation",
     "enable_x64",
     "factor",

@@ -31,6 +31,7 @@ __all__ = [
     "check_model_guide_match",
     "cond",
     "control_flow_prims_disabled",
+    "enable_compilation_cache",
     "enable_x64",
     "find_stack_level",
     "fori_collect",
@@ -106,6 +107,40 @@ def set_host_device_count(n: int) -> None:
         raise ValueError(f"the number of host devices must be at least 1, but it is {n}")
     flags = re.sub(r"--xla_force_host_platform_device_count=\S+", "", os.environ.get("XLA_FLAGS", "")).split()
     os.environ["XLA_FLAGS"] = " ".join([f"--xla_force_host_platform_device_count={n}", *flags])
+
+
+def enable_compilation_cache(path: str | os.PathLike[str] | None = None) -> Path:
+    """Keep compiled programs on disk, so that another process need not compile them again.
+
+    JAX's persistent compilation cache is switched on, for every program, however quick to compile. A program is found
+    again if it is the same, for the same JAX, platform and flags of XLA; models are still traced. Files are never
+    removed: delete the directory to empty the cache. Call it before the first computation; what was compiled before
+    is not stored.
+
+    :param path: directory, which is made if need be. Default: ``numpyro/compiled`` in the user's cache directory
+        (``$XDG_CACHE_HOME`` or ``~/.cache``).
+    :return: the directory.
+
+    >>> import tempfile
+    >>> before = jax.config.jax_compilation_cache_dir
+    >>> directory = enable_compilation_cache(tempfile.mkdtemp())
+    >>> int(jax.jit(lambda x: x + 1)(1)), any(directory.iterdir())
+    (2, True)
+    >>> jax.config.update("jax_compilation_cache_dir", before)
+    """
+    from jax.experimental.compilation_cache import compilation_cache
+
+    if path is None:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        path = Path(home) / "numpyro" / "compiled"
+    directory = Path(path).expanduser().absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    # JAX decides at its first compilation whether there is a cache, and which one.
+    compilation_cache.reset_cache()
+    return directory
 
 
 # Small things

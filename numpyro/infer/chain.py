@@ -403,11 +403,11 @@ class Sampler:
             chain, path = chain_and_path
             return self.settle(chain, trajectory.outcome(path)), path
 
-        def body(carry: tuple[Chain, Any, dict[str, Any]]) -> tuple[Chain, Any, dict[str, Any]]:
-            chains, paths, draws = carry
+        def body(carry: tuple[Chain, Any, dict[str, Any], Any]) -> tuple[Chain, Any, dict[str, Any], Any]:
+            chains, paths, draws, is_first = carry
             active = jax.vmap(lambda c: self.is_active(c, stop))(chains)
             paths = jax.vmap(step)(chains, paths)
-            complete = active & jax.vmap(trajectory.is_complete)(paths)
+            complete = active & ~is_first & jax.vmap(trajectory.is_complete)(paths)
             chains, paths = _for_those(complete, merge, (chains, paths))
             done = complete & jax.vmap(trajectory.is_done)(paths)
 
@@ -422,11 +422,11 @@ class Sampler:
                         settled.state.adapt_state, chains.state.adapt_state
                     )
                     chains = _for_those(ends, self.renew, chains)
-                goes_on = done & jax.vmap(lambda c: self.is_active(c, stop))(chains)
+                goes_on = (done | is_first) & jax.vmap(lambda c: self.is_active(c, stop))(chains)
                 begun = begin(chains)
                 return jax.tree.map(lambda a, b: _where(goes_on, a, b), begun, (chains, paths))
 
-            chains, paths = lax.cond(jnp.any(done), turn_over, lambda c: c, (chains, paths))
+            chains, paths = lax.cond(is_first | jnp.any(done), turn_over, lambda c: c, (chains, paths))
             rows = jnp.where(done, jnp.maximum(chains.state.i - 1 - first, 0) // thinning, jnp.iinfo(jnp.int32).max)
             draws = {
                 name: jax.tree.map(
@@ -436,13 +436,15 @@ class Sampler:
                 )
                 for name, buffer in draws.items()
             }
-            return chains, paths, draws
+            return chains, paths, draws, jnp.zeros((), bool)
 
-        def any_active(carry: tuple[Chain, Any, dict[str, Any]]) -> jax.Array:
+        def any_active(carry: tuple[Chain, Any, dict[str, Any], Any]) -> jax.Array:
             return jnp.any(jax.vmap(lambda c: self.is_active(c, stop))(carry[0]))
 
-        chains, paths = begin(chains)
-        chains, _, draws = lax.while_loop(any_active, body, (chains, paths, draws))
+        # The first turn of the loop only begins: a trajectory begins by the same code wherever a run was interrupted,
+        # so that its draws do not depend on that to the last bit.
+        paths = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(begin, chains)[1])
+        chains, _, draws, _ = lax.while_loop(any_active, body, (chains, paths, draws, jnp.ones((), bool)))
         return strongly_typed((chains, draws))
 
 

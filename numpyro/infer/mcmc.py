@@ -3,16 +3,16 @@
 
 """Running Markov chains: the user's interface.
 
-:class:`MCMC` drives a :mod:`runner <numpyro.infer.runner>` chunk by chunk, so that progress can be shown and an
-interrupt leaves the draws that there are.
+:class:`MCMC` drives a :mod:`runner <numpyro.infer.runner>` chunk by chunk, so that progress can be shown, checkpoints
+can be written, and an interrupt leaves the draws that there are and a state from which the run goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-import math
-import time
+import os
+from pathlib import Path
 from typing import Any
 import warnings
 
@@ -21,17 +21,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro.diagnostics import DiagnosticWarning, diagnostic_warnings_enabled, print_summary
+from numpyro.infer import checkpoint as files
+from numpyro.infer.collection import flat_states
 from numpyro.infer.convergence import diagnose
-from numpyro.infer.interrupt import InterruptGuard
+from numpyro.infer.driver import Run
 from numpyro.infer.kernel import MCMCKernel
-from numpyro.infer.progress import ProgressBar
-from numpyro.infer.runner import Group, Plan, Request, Runner, make_runner
+from numpyro.infer.runner import Plan, Request, make_runner
+from numpyro.infer.unfinished import Unfinished, differences, identity_of
 from numpyro.util import find_stack_level
 
 __all__ = ["MCMC", "MCMCKernel"]
 
-_CHUNKS = 20
-_SECONDS_WITH_BAR, _SECONDS_WITHOUT = 0.1, 0.5
+_HOW_TO_GO_ON = "Call `run` as before, or `resume`, to complete the run."
 
 
 class MCMC:
@@ -53,6 +54,12 @@ class MCMC:
     :param jit_model_args: whether arrays among the model's arguments are inputs of the compiled program, so that other
         data of the same shape need no compilation. HMC, NUTS and all kernels that are pure do so anyhow, unless the
         model needs the values in Python.
+    :param store: where draws are kept: ``"device"``, or ``"host"`` to move them to the host's memory block by block, so
+        that the device holds no more than a block of them; then the draws are arrays of NumPy.
+    :param checkpoint: path of a file to which :meth:`run` writes where it stands and the draws so far. If the file is
+        there when :meth:`run` is called with the same random key, data and settings, the run goes on from it, and ends
+        with the draws that it would have had anyhow.
+    :param checkpoint_every: number of iterations of a chain, warm-up included, between two checkpoints.
     :raises ValueError: for numbers out of range or an unknown ``chain_method``.
 
     Every method draws the same chains, but for rounding, which the dynamics magnify as a chain goes on.
@@ -80,6 +87,9 @@ class MCMC:
         progress_bar: bool = True,
         progress_rate: int | None = None,
         jit_model_args: bool = False,
+        store: str = "device",
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1000,
     ) -> None:
         if not isinstance(num_warmup, int | np.integer) or num_warmup < 0:
             raise ValueError(f"num_warmup must be a non-negative integer, but it is {num_warmup!r}.")
@@ -94,6 +104,12 @@ class MCMC:
             raise ValueError(f"num_chains must be a positive integer, but it is {num_chains!r}.")
         if progress_rate is not None and progress_rate < 1:
             raise ValueError(f"progress_rate must be a positive integer, but it is {progress_rate!r}.")
+        if store not in ("device", "host"):
+            raise ValueError(f'store must be "device" or "host", but it is {store!r}.')
+        if not isinstance(checkpoint_every, int | np.integer) or checkpoint_every < 1:
+            raise ValueError(f"checkpoint_every must be a positive integer, but it is {checkpoint_every!r}.")
+        if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
+            raise ValueError(f"checkpoint is {os.fspath(checkpoint)!r}, but there is no such directory.")
         if not callable(chain_method) and chain_method not in ("parallel", "sequential", "vectorized"):
             raise ValueError(
                 'chain_method must be "sequential", "parallel", "vectorized" or a function such as jax.vmap, but '
@@ -123,6 +139,9 @@ class MCMC:
         self.progress_bar = progress_bar
         self.progress_rate = progress_rate
         self.jit_model_args = jit_model_args
+        self.store = store
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.checkpoint_every = int(checkpoint_every)
         self._states: dict[str, Any] | None = None
         self._last_state: Any = None
         self._warmup_state: Any = None
@@ -130,6 +149,9 @@ class MCMC:
         self._args: tuple[Any, ...] | None = None
         self._kwargs: dict[str, Any] | None = None
         self._warmup_draws: Any = None
+        self._unfinished: Unfinished | None = None
+        self._identity: dict[str, str] | None = None
+        self._wrote_checkpoint = False
         self._programs: dict[Any, Any] = {}
 
     # Running
@@ -160,7 +182,7 @@ class MCMC:
         else:
             # Buffers of the length that `run` needs, so that both call the same compiled program.
             plan = Plan(0, self.num_warmup, self.num_warmup, 0, self.num_samples // thinning, thinning)
-        self._run(Request(rng_key, args, kwargs, tuple(extra_fields), init_params, None), plan)
+        self._run("warmup", Request(rng_key, args, kwargs, tuple(extra_fields), init_params, None), plan)
         self._warmup_state = self._last_state
         self._warmup_draws = self._states if collect_warmup else None
 
@@ -170,7 +192,10 @@ class MCMC:
         """Run the chains: warm-up and sampling, or sampling alone after :meth:`warmup` or when
         :attr:`post_warmup_state` is set.
 
-        An interrupt (Ctrl-C) during sampling ends the run; the draws up to there are kept.
+        An interrupt (Ctrl-C) during sampling ends the run; the draws up to there are kept. During warm-up, when there
+        are none, ``KeyboardInterrupt`` is raised. Either way the next call with the same random key, data and settings,
+        or :meth:`resume`, completes the run, with the draws that it would have had without the interrupt. Any other
+        call begins anew.
 
         :param rng_key: random key; all chains' keys are made from it.
         :param args: arguments of the model.
@@ -180,30 +205,55 @@ class MCMC:
             chains.
         :param kwargs: keyword arguments of the model.
         :raises RuntimeError: if no start with finite potential energy and gradient is found.
+        :raises CheckpointError: if there is a checkpoint, but it is damaged or belongs to another run.
 
         If the draws show that they may mislead, there is a :class:`~numpyro.diagnostics.DiagnosticWarning` for each of
         the signs; see :meth:`diagnose`.
         """
-        resumed = self._warmup_state
-        if resumed is None:
+        if self._warmup_state is None:
             self._warmup_draws = None
-        start = self.num_warmup
-        if resumed is not None and isinstance(getattr(resumed, "i", None), jax.Array | np.ndarray):
-            start = int(np.max(np.asarray(resumed.i)))
-        plan = Plan(
-            start if resumed is not None else 0,
-            start + self.num_samples,
-            start + self.num_samples % self.thinning,
-            self.num_samples // self.thinning,
-            self.num_samples // self.thinning,
-            self.thinning,
+        self._run(
+            "run",
+            Request(rng_key, args, kwargs, tuple(extra_fields), init_params, self._warmup_state),
+            self._plan(self._warmup_state),
         )
-        self._run(Request(rng_key, args, kwargs, tuple(extra_fields), init_params, resumed), plan)
         if diagnostic_warnings_enabled():
             for message in self.diagnose():
                 warnings.warn(message, DiagnosticWarning, stacklevel=find_stack_level())
 
-    def _run(self, request: Request, plan: Plan) -> None:
+    def _plan(self, resumed: Any) -> Plan:
+        """What :meth:`run` does, going on from the state ``resumed``, or from the start if that is None."""
+        start = 0 if resumed is None else self.num_warmup
+        if resumed is not None and isinstance(getattr(resumed, "i", None), jax.Array | np.ndarray):
+            start = int(np.max(np.asarray(resumed.i)))
+        # A state from the midst of the warm-up completes it first.
+        begin = max(start, self.num_warmup)
+        kept = self.num_samples // self.thinning
+        return Plan(
+            start, begin + self.num_samples, begin + self.num_samples % self.thinning, kept, kept, self.thinning
+        )
+
+    def resume(self, *args: Any, **kwargs: Any) -> None:
+        """Complete the run (or warm-up) that was interrupted, with the draws that it would have had otherwise.
+
+        :param args: arguments of the model, the same as before.
+        :param kwargs: keyword arguments of the model, the same as before.
+        :raises RuntimeError: if no run was interrupted.
+        :raises ValueError: if the model, the data or the settings have changed since.
+        """
+        unfinished = self._unfinished
+        if unfinished is None:
+            raise RuntimeError("there is nothing to resume: no run was interrupted. Call `run`.")
+        self._run(unfinished.kind, unfinished.request(args, kwargs), Plan(*unfinished.plan), must_resume=True)
+        if unfinished.kind == "warmup":
+            self._warmup_state = self._last_state
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the last run was interrupted and can be completed by :meth:`resume`."""
+        return self._unfinished is not None
+
+    def _run(self, kind: str, request: Request, plan: Plan, must_resume: bool = False) -> None:
         if not hasattr(request.rng_key, "dtype"):
             raise TypeError(
                 f"`rng_key` must be a random key, but it is {request.rng_key!r}. "
@@ -215,59 +265,69 @@ class MCMC:
         hidden = (f".{name}" for name in self.sampler.diagnostic_fields if name not in asked)
         request = request._replace(extra_fields=(*request.extra_fields, *hidden))
         runner = make_runner(self, request, plan)
-        finished: list[Any] = []
-        interrupted = False
-        for group in runner.groups:
-            carry, interrupted = self._drive(runner, group, plan)
-            if not interrupted or not finished:
-                finished.append(carry)
-            if interrupted:
-                break
-        kept = plan.kept_before(runner.iteration(finished[0]))
-        if interrupted:
-            if kept == 0:
-                raise KeyboardInterrupt
-            what = f"the {kept} draws" if kept < plan.kept else f"the draws of {len(finished)} chain(s)"
-            warnings.warn(f"MCMC was interrupted; {what} that are complete are kept.", stacklevel=find_stack_level())
-        states, self._last_state = runner.finish(finished)
-        self._drawn_chains = len(finished) if isinstance(runner.groups[0], int) else self.num_chains
-        if kept < plan.kept:
-            states = _first_draws(states, self._drawn_chains, plan.kept, kept)
-        self._states = states if plan.kept else None
+        run = Run(kind, runner, plan, runner.start(runner.groups[0]))
+        path = self.checkpoint if kind == "run" else None
+        found = None
+        if path is not None and path.exists() and not self._wrote_checkpoint:
+            found = files.read(path)
+            _check_kernel(path, found, self.sampler)
+        unfinished: Unfinished | None = self._unfinished if found is None else found["unfinished"]
+        identity = self._identity = None
+        if path is not None or unfinished is not None:
+            identity = self._identity = identity_of(kind, runner, run.carries[0], self.num_warmup)
+        if found is not None or must_resume:
+            saved = unfinished.identity if unfinished is not None else found["identity"] if found else None
+            _check_same(saved, identity or {}, path if found else None)
+        if found is not None and unfinished is None:
+            self._take(found)
+            self._wrote_checkpoint = True
+            return
+        if unfinished is not None and not differences(unfinished.identity, identity or {}):
+            run.take_up(unfinished)
+        self._unfinished = unfinished = found = None
 
-    def _drive(self, runner: Runner, group: Group, plan: Plan) -> tuple[Any, bool]:
-        """Take a group of chains to the end, chunk by chunk. The second value tells whether that was interrupted."""
-        total = plan.stop - plan.start
-        chunk = self.progress_rate or max(1, math.ceil(total / _CHUNKS))
-        seconds = _SECONDS_WITH_BAR if self.progress_bar else _SECONDS_WITHOUT
-        labels = [""]
-        if self.chain_method == "parallel" and self.num_chains > 1:
-            labels = [f"Running chain {i}" for i in range(self.num_chains)]
-        carry = runner.start(group)
-        done = 0
-        with (
-            ProgressBar(total, self.num_warmup - plan.start, labels, self.progress_bar) as bar,
-            InterruptGuard() as guard,
-        ):
-            try:
-                while True:
-                    began = time.perf_counter()
-                    target = min(total, done + chunk)
-                    carry = runner.advance(carry, plan.start + target)
-                    runner.check(carry)
-                    bar.update(target, runner.describe(carry) if self.progress_bar else "")
-                    if target == total:
-                        return carry, False
-                    if guard.pending:
-                        return carry, True
-                    if self.progress_rate is None and done > 0:
-                        chunk = max(1, int(seconds * (target - done) / max(time.perf_counter() - began, 1e-6)))
-                    done = target
-                    guard.holds = True
-            except KeyboardInterrupt:
-                if _is_lost(carry):
-                    raise
-                return carry, True
+        def checkpoint() -> None:
+            assert path is not None and identity is not None
+            files.write(path, self._content(None, run.interrupted(identity), run.last_state()))
+            self._wrote_checkpoint = True
+
+        every, write = (None, None) if path is None else (self.checkpoint_every, checkpoint)
+        if run.drive(self.progress_bar, self.num_warmup, self.progress_rate, every, write):
+            self._keep(run)
+            if path is not None:
+                checkpoint()
+            if self._states is None:
+                message = f"MCMC was interrupted at iteration {run.iteration}, before there were draws. {_HOW_TO_GO_ON}"
+                warnings.warn(message, stacklevel=find_stack_level())
+                raise KeyboardInterrupt
+            kept = plan.kept_before(run.iteration)
+            is_partial = len(run.carries) == 1 and kept < plan.kept
+            what = f"the {kept} draws" if is_partial else f"the draws of {self._drawn_chains} chain(s)"
+            message = f"MCMC was interrupted; {what} that are complete are kept. {_HOW_TO_GO_ON}"
+            warnings.warn(message, stacklevel=find_stack_level())
+            return
+        states, self._last_state = run.collection.finish(run.carries)
+        self._drawn_chains = self.num_chains
+        self._states = states if plan.kept else None
+        if path is not None:
+            self.save(path)
+            self._wrote_checkpoint = True
+
+    def _keep(self, run: Run) -> None:
+        """Keep what an interrupted run has come to."""
+        runner = run.runner
+        identity = self._identity or identity_of(run.kind, runner, run.carries[0], self.num_warmup)
+        self._unfinished = run.interrupted(identity)
+        self._last_state = run.last_state()
+        self._take_parts(self._unfinished)
+
+    def _take_parts(self, unfinished: Unfinished) -> None:
+        kept = Plan(*unfinished.plan).kept
+        self._states, self._drawn_chains = flat_states(unfinished.parts, kept)
+        if kept == 0 or not any(len(x) for x in jax.tree.leaves(self._states)):
+            self._states = None
+        elif self.store == "device":
+            self._states = jax.tree.map(jnp.asarray, self._states)
 
     def _check_init_params(self, init_params: Any) -> None:
         if init_params is None or self.num_chains == 1:
@@ -278,6 +338,77 @@ class MCMC:
                     f"`init_params` needs a leading axis over the {self.num_chains} chains, one start for each, but "
                     f"one of its arrays has shape {np.shape(leaf)}."
                 )
+
+    # Keeping
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the draws, the state and the settings to a file, from which :meth:`load` makes this object again.
+
+        The kernel with its model, the model's arguments and functions such as ``postprocess_fn`` are not in the file.
+        It holds arrays and a description of them; nothing in it is executed when it is read. It replaces one that is
+        there in one step.
+
+        :param path: where the file is to be, such as ``"schools.npz"``.
+        :raises RuntimeError: if there was no run yet.
+        """
+        if self._states is None and self._last_state is None:
+            raise RuntimeError("there is nothing to save yet: call `run` first.")
+        files.write(path, self._content(self._states, self._unfinished, self._last_state))
+
+    def _content(self, states: Any, unfinished: Unfinished | None, last_state: Any) -> dict[str, Any]:
+        method = self.chain_method if isinstance(self.chain_method, str) else None
+        return {
+            "settings": {name: getattr(self, name) for name in _SAVED} | {"chain_method": method},
+            "has_postprocess_fn": self.postprocess_fn is not None,
+            "kernel": type(self.sampler).__qualname__,
+            "states": states if unfinished is None else None,
+            "drawn_chains": self._drawn_chains,
+            "last_state": last_state,
+            "warmup_state": self._warmup_state,
+            "unfinished": unfinished,
+            "identity": self._identity,
+        }
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], sampler: MCMCKernel, **settings: Any) -> MCMC:
+        """Read what :meth:`save` or a checkpoint has written.
+
+        :param path: the file.
+        :param sampler: the kernel, made as it was then: it is code, which is not in the file.
+        :param settings: arguments of :class:`MCMC` that may be other than they were, such as ``progress_bar`` or
+            ``checkpoint``. A ``chain_method`` or ``postprocess_fn`` that is a function must be given again.
+        :returns: an object with the draws and the state that there were. :meth:`resume` completes a run that was
+            interrupted.
+        :raises CheckpointError: if the file is damaged, no such file, or of another kind of kernel.
+        """
+        content = files.read(path)
+        _check_kernel(path, content, sampler)
+        fixed = set(settings) & {"num_warmup", "num_samples", "num_chains", "thinning"}
+        if fixed:
+            raise ValueError(f"{', '.join(sorted(fixed))} cannot change: the draws in {os.fspath(path)} depend on it.")
+        saved = content["settings"]
+        for name, is_missing in (
+            ("chain_method", saved["chain_method"] is None),
+            ("postprocess_fn", content["has_postprocess_fn"]),
+        ):
+            if is_missing and name not in settings:
+                raise ValueError(f"the run in {os.fspath(path)} had a function as {name}: pass it again, {name}=...")
+        mcmc = cls(sampler, **(saved | settings))
+        mcmc._take(content)
+        return mcmc
+
+    def _take(self, content: dict[str, Any]) -> None:
+        """Take in what a file holds."""
+        self._unfinished = content["unfinished"]
+        self._identity = content["identity"]
+        self._last_state = jax.device_put(content["last_state"])
+        self._warmup_state = jax.device_put(content["warmup_state"])
+        if self._unfinished is not None:
+            self._take_parts(self._unfinished)
+        else:
+            states = content["states"]
+            self._states = states if self.store == "host" else jax.device_put(states)
+            self._drawn_chains = content["drawn_chains"]
 
     # Results
 
@@ -410,9 +541,41 @@ class MCMC:
         return self.__dict__ | {"_programs": {}}
 
 
-def _is_lost(carry: Any) -> bool:
-    """Whether a carry was donated to a call that did not return."""
-    return any(x.is_deleted() for x in jax.tree.leaves(carry) if isinstance(x, jax.Array))
+_SAVED = (
+    "num_warmup",
+    "num_samples",
+    "num_chains",
+    "thinning",
+    "progress_bar",
+    "progress_rate",
+    "jit_model_args",
+    "store",
+)
+
+
+def _check_kernel(path: str | os.PathLike[str], content: Any, sampler: MCMCKernel) -> None:
+    if not isinstance(content, dict) or "kernel" not in content:
+        raise files.CheckpointError(f"{os.fspath(path)} does not hold a run of MCMC.")
+    if content["kernel"] != type(sampler).__qualname__:
+        raise files.CheckpointError(
+            f"{os.fspath(path)} holds a run of {content['kernel']}, but the kernel given is a "
+            f"{type(sampler).__qualname__}."
+        )
+
+
+def _check_same(saved: dict[str, str] | None, identity: dict[str, str], path: Path | None) -> None:
+    """Raise the error for a run that is another one than the one that was saved."""
+    if saved is None:
+        raise files.CheckpointError(f"{path} was written by `save`, not by a checkpoint. Read it with MCMC.load.")
+    changed = differences(saved, identity)
+    if changed:
+        where = "the run that was interrupted" if path is None else f"the one in the checkpoint {path}"
+        remedy = "Begin anew by `run`" if path is None else "Remove the file or choose another one to begin anew"
+        raise files.CheckpointError(
+            f"this run is not {where}, so that it cannot go on with the same draws. What differs: "
+            f"{', '.join(changed)}. {remedy}; to draw more from the state that was saved, set post_warmup_state to the "
+            "last_state of MCMC.load."
+        )
 
 
 def _by_chain(tree: Any, chains: int) -> Any:
@@ -426,13 +589,3 @@ def _grouped(tree: Any, chains: int) -> Any:
 
 
 _GROUPED = partial(jax.jit, static_argnums=1)(_grouped)
-
-
-def _first_draws(tree: Any, chains: int, size: int, kept: int) -> Any:
-    """The first ``kept`` of ``size`` draws of each chain."""
-
-    def cut(x: Any) -> jax.Array:
-        grouped = np.asarray(x).reshape((chains, size) + np.shape(x)[1:])
-        return jnp.asarray(grouped[:, :kept].reshape((chains * kept,) + np.shape(x)[1:]))
-
-    return jax.tree.map(cut, tree)

@@ -35,6 +35,13 @@ from numpyro.primitives import Messenger
 __all__ = ["LatentSite", "ModelPotential", "build_potential", "site_log_prob"]
 
 
+_MUST_NOT_CHANGE = (
+    "The sites of a model and their shapes may depend on the shapes of its arguments and on arguments that are no "
+    "arrays, but on nothing else that changes from one call to the next, such as a counter or Python's random numbers."
+)
+_NOT_BEFORE = f"was not there when it was first traced. {_MUST_NOT_CHANGE}"
+
+
 def site_log_prob(site: dict[str, Any]) -> Any:
     """Log density of a sample site, element by element, with its scale."""
     fn, value, intermediates = site["fn"], site["value"], site["intermediates"]
@@ -85,9 +92,14 @@ class _Unconstrained(Messenger):
 
     def process_message(self, msg: dict[str, Any]) -> None:
         name = msg["name"]
-        if msg["type"] != "sample" or name not in self.params or msg.get("scan") == "tell":
+        if msg["type"] != "sample" or msg.get("scan") == "tell":
+            return
+        if name not in self.params:
+            if msg["value"] is None and name not in self.sites:
+                raise ValueError(f"the model has a latent site '{name}' that {_NOT_BEFORE}")
             return
         site = self.sites[name]
+        self._check_shape(site, msg)
         if msg.get("scan") is None:
             msg["value"] = biject_to(msg["fn"].support)(self.params[name])
         elif site.is_static:
@@ -95,6 +107,16 @@ class _Unconstrained(Messenger):
         else:
             msg["in_body"] = lambda inner, u: biject_to(inner["fn"].support)(u)
             msg["in_body_data"] = self.params[name]
+
+    def _check_shape(self, site: LatentSite, msg: dict[str, Any]) -> None:
+        """A distribution broadcasts what does not fit, so a site that changes must be noticed here."""
+        if msg.get("scan") is None:
+            shape = tuple(msg["fn"].shape(msg["kwargs"].get("sample_shape", ())))
+            if shape != site.shape:
+                raise ValueError(
+                    f"latent site '{site.name}' has shape {shape}, but shape {site.shape} when the model was first "
+                    f"traced. {_MUST_NOT_CHANGE}"
+                )
 
     def postprocess_message(self, msg: dict[str, Any]) -> None:
         if msg["type"] != "sample" or msg.get("scan") == "ask":
@@ -128,6 +150,12 @@ class ModelPotential:
         model = seed(self.model, rng_seed=0) if self.needs_key else self.model
         handler = _Unconstrained(model, self.sites, params)
         handler(*args, **kwargs)
+        missing = [name for name in params if name not in handler.values]
+        if missing:
+            raise ValueError(
+                f"the latent sites {', '.join(map(repr, missing))} are missing, but were there when the model was "
+                f"first traced. {_MUST_NOT_CHANGE}"
+            )
         return handler
 
     def potential_fn(self, params: dict[str, Any], args: Any = (), kwargs: Any = None) -> Any:

@@ -6,17 +6,21 @@
 A runner takes chains up to a given iteration by one call of a compiled program, which may be repeated:
 :class:`HMCRunner` calls the loop of :mod:`numpyro.infer.chain`, :class:`KernelRunner` makes a loop around any other
 :class:`~numpyro.infer.kernel.MCMCKernel`. A *group* is what one call advances: all chains, or the number of a single
-one. Its *carry* goes from one call to the next; the buffers of draws in it are donated.
+one. Its *carry* goes from one call to the next; its last part is the buffers of draws, which are donated. What becomes
+of full buffers is the business of :mod:`numpyro.infer.collection`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 from jax import lax
+from jax.extend.core import jaxpr_as_fun
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
@@ -33,6 +37,12 @@ if TYPE_CHECKING:
 __all__ = ["HMCRunner", "KernelRunner", "Plan", "Request", "Runner", "make_runner"]
 
 Group = range | int
+
+_WHOLE = 16 * 2**20
+"""Up to so many bytes of draws are kept as the sampler makes them and processed at once at the end."""
+
+_BLOCK = 4 * 2**20, 64 * 2**20
+"""Least and largest size in bytes of a block of draws; in between it is a 24th of all of them."""
 
 
 class Plan(NamedTuple):
@@ -78,28 +88,114 @@ class Request(NamedTuple):
     resumed: Any
 
 
-class Runner(Protocol):
-    """What :class:`~numpyro.infer.mcmc.MCMC` needs to know of a runner."""
+class Runner(ABC):
+    """What both runners share, and what :class:`~numpyro.infer.mcmc.MCMC` needs to know of them.
 
-    groups: list[Group]
+    :ivar groups: what is advanced one after the other.
+    :ivar rows: length of the buffers, in draws of a chain; known once a group was started.
+    :ivar collected: the function from one draw of each field, as the sampler makes them, to what users get, and what
+        the latter looks like.
+    """
 
+    kernel: Any
+    arrays: list[Any]
+
+    def __init__(self, mcmc: MCMC, request: Request, plan: Plan) -> None:
+        self.request, self.plan, self.count = request, plan, mcmc.num_chains
+        self.postprocess_fn, self.on_host = mcmc.postprocess_fn, mcmc.store == "host"
+        self.fields, self.unconstrained, self.excluded = _fields(mcmc.sampler, request.extra_fields)
+        self.rows = plan.size
+        self.collected: tuple[Callable[..., Any], Any] | None = None
+        self.batched = self.count > 1 or mcmc.sampler.is_ensemble_kernel
+        self.method: Any = mcmc.chain_method if self.batched else "sequential"
+        self.groups: list[Group] = list(range(self.count)) if self.method == "sequential" else [range(self.count)]
+
+    @abstractmethod
     def start(self, group: Group) -> Any:
         """The carry of a group before its first iteration."""
 
-    def advance(self, carry: Any, stop: int) -> Any:
-        """The carry after iteration ``stop - 1``."""
+    @abstractmethod
+    def advance(self, carry: Any, stop: int, first: int) -> Any:
+        """The carry after iteration ``stop - 1``, with the draws from iteration ``first`` on in the buffers."""
 
+    @abstractmethod
     def check(self, carry: Any) -> None:
         """Wait for the result; raise the error if a chain cannot go on."""
 
-    def describe(self, carry: Any) -> str:
-        """What the progress bar says of it."""
+    @abstractmethod
+    def state(self, carry: Any) -> Any:
+        """The kernel's state, as the loop carries it."""
 
+    @abstractmethod
     def iteration(self, carry: Any) -> int:
         """Number of iterations that all chains of the group have done."""
 
-    def finish(self, carries: list[Any]) -> tuple[dict[str, Any], Any]:
-        """The collected fields, with the draws of one chain after another along the first axis, and the last state."""
+    @abstractmethod
+    def density(self, carry: Any) -> tuple[Any, Any]:
+        """The traced program that says which density is sampled and how, and the names and shapes of what it
+        samples."""
+
+    def diagnosed(self, state: Any) -> Any:
+        """The part of a state that the kernel's description of it needs."""
+        return state
+
+    def cached(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make`` made when it was first asked for, for this model and these shapes."""
+        what = (self.fields, self.unconstrained, self.excluded, self.postprocess_fn)
+        programs, key = self._programs(), (key, *what, self.method, self.count)
+        if key not in programs:
+            programs[key] = make()
+        return programs[key]
+
+    @abstractmethod
+    def _programs(self) -> dict[Any, Any]:
+        """Where :meth:`cached` keeps things."""
+
+    @abstractmethod
+    def collected_one(self, draw: dict[str, Any], arrays: list[Any]) -> dict[str, Any]:
+        """One draw of each field as users see it."""
+
+    @abstractmethod
+    def public_state(self) -> Callable[[Any], Any]:
+        """The function from a chain's state in the loop to the one that users see."""
+
+    def buffers(self, state: Any, lead: tuple[int, ...]) -> dict[str, Any]:
+        """Room for the draws of a group, whose state looks like ``state``, as long as memory allows."""
+        one = {name: jax.tree.map(partial(_one_draw, lead), _field(state, name)) for name in self.fields}
+        if self.collected is None:
+            looks = [(x.shape, str(x.dtype)) for x in jax.tree.leaves((one, self.arrays))]
+            key = ("collected", self.on_host, tuple(looks))
+            self.collected = self.cached(key, partial(_traced, self.collected_one, one, self.arrays))
+            self.rows = self._rows(_size(one), _size(self.collected[1]))
+        return {name: _buffer(name, field, lead, self.rows) for name, field in one.items()}
+
+    def _rows(self, size_before: int, size_after: int) -> int:
+        """Length of the buffers: all draws if they are few bytes, else a block of them.
+
+        :param size_before: size of a draw as the sampler makes it, in bytes.
+        :param size_after: size of a draw as users see it.
+        """
+        chains = 1 if self.method == "sequential" else self.count
+        if self.count * self.plan.size * max(size_before, size_after) <= _WHOLE:
+            return self.plan.size
+        total = self.count * self.plan.size * size_after
+        block = min(max(total // 24, _BLOCK[0]), _BLOCK[1])
+        return min(max(block // (chains * (size_before + size_after)), 1), self.plan.size)
+
+    def describe(self, carry: Any) -> list[str]:
+        """What the progress bar says of each chain of the group."""
+        state = self.diagnosed(self.state(carry))
+        if not self.has_axis:
+            return [self.kernel.get_diagnostics_str(state)]
+        state = jax.tree.map(_on_host, state)
+        count = 1 if self.kernel.is_ensemble_kernel else self.count
+        picked = [state] if self.kernel.is_ensemble_kernel else [_row(state, i) for i in range(count)]
+        return [self.kernel.get_diagnostics_str(one) for one in picked]
+
+    @property
+    def has_axis(self) -> bool:
+        """Whether carries have a leading axis of chains."""
+        return self.batched and self.method != "sequential"
 
 
 def make_runner(mcmc: MCMC, request: Request, plan: Plan) -> Runner:
@@ -109,15 +205,14 @@ def make_runner(mcmc: MCMC, request: Request, plan: Plan) -> Runner:
     return HMCRunner(mcmc, request, plan) if is_hmc else KernelRunner(mcmc, request, plan)
 
 
-class HMCRunner:
+class HMCRunner(Runner):
     """Runs HMC and NUTS: everything between the random key and the draws is compiled."""
 
+    kernel: HMC
+
     def __init__(self, mcmc: MCMC, request: Request, plan: Plan) -> None:
-        self.kernel: HMC = mcmc.sampler  # type: ignore[assignment]
-        self.request, self.plan, self.count = request, plan, mcmc.num_chains
-        self.postprocess_fn = mcmc.postprocess_fn
-        self.method = "sequential" if self.count == 1 else mcmc.chain_method
-        self.groups: list[Group] = list(range(self.count)) if self.method == "sequential" else [range(self.count)]
+        super().__init__(mcmc, request, plan)
+        self.kernel = mcmc.sampler  # type: ignore[assignment]
         resumed = request.resumed
         likeness = request.init_params if resumed is None else resumed.z
         self.program, arrays = self.kernel.program(
@@ -125,7 +220,6 @@ class HMCRunner:
         )
         self.arrays = jax.device_put(arrays)
         self.sampler = self.program.sampler
-        self.fields, self.unconstrained, self.excluded = _fields(self.kernel, request.extra_fields)
         keys = request.rng_key
         if _is_batch(keys):
             _check_number_of_keys(keys, self.count)
@@ -159,11 +253,7 @@ class HMCRunner:
         number = np.arange(self.count, dtype=np.int32) if together else np.asarray(group, np.int32)
         zeros = np.zeros(lead, np.int32)
         chain = Chain(state, np.full(lead, phase, np.int32), zeros, zeros, number, run_key)
-        one = jax.eval_shape(lambda: chain.state)
-        draws = {}
-        for name in self.fields:
-            field = jax.tree.map(partial(_one_draw, lead), _field(one, name))
-            draws[name] = _buffer(name, field, lead, self.plan.size)
+        draws = self.buffers(jax.eval_shape(lambda: chain.state), lead)
         return _on_devices((chain, draws), self.count) if self.method == "parallel" else (chain, draws)
 
     def _run_key(self, group: Group) -> Any:
@@ -193,8 +283,8 @@ class HMCRunner:
         cast = [np.asarray(leaf, x.dtype) for leaf, x in zip(leaves, expected, strict=True)]
         return jax.tree.unflatten(treedef, cast)
 
-    def advance(self, carry: tuple[Chain, dict[str, Any]], stop: int) -> tuple[Chain, dict[str, Any]]:
-        bounds = (np.int32(stop), np.int32(self.plan.first), np.int32(self.plan.thinning))
+    def advance(self, carry: tuple[Chain, dict[str, Any]], stop: int, first: int) -> tuple[Chain, dict[str, Any]]:
+        bounds = (np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
         return self._compiled()(*carry, self.arrays, *bounds)
 
     def _compiled(self) -> Callable[..., Any]:
@@ -233,59 +323,51 @@ class HMCRunner:
             origin = "`init_params`"
         self.program.target.refuse(params, self.arrays, origin)
 
-    def describe(self, carry: tuple[Chain, dict[str, Any]]) -> str:
-        chain, _ = carry
-        return "" if np.ndim(chain.phase) else self.kernel.get_diagnostics_str(chain.state)
+    def state(self, carry: tuple[Chain, dict[str, Any]]) -> Any:
+        return carry[0].state
 
     def iteration(self, carry: tuple[Chain, dict[str, Any]]) -> int:
         return int(np.min(np.asarray(carry[0].state.i)))
 
-    def finish(self, carries: list[tuple[Chain, dict[str, Any]]]) -> tuple[dict[str, Any], Any]:
-        """Collected fields in constrained space, and the last state."""
-        key = ("finish", self.method, self.count > 1, self.postprocess_fn, self.unconstrained, self.excluded)
-        if key not in self.program.compiled:
-            self.program.compiled[key] = jax.jit(self._finish())
-        states = [chain.state for chain, _ in carries]
-        return self.program.compiled[key](states, [draws for _, draws in carries], self.arrays)
+    def density(self, carry: Any) -> tuple[Any, Any]:
+        space = self.sampler.space
+        return self.program.target.density, (space.treedef, space.shapes, space.order, space.blocks)
 
-    def _finish(self) -> Callable[..., Any]:
-        program, postprocess_fn, batched = self.program, self.postprocess_fn, self.count > 1
-        unconstrained, excluded, together = self.unconstrained, self.excluded, self.method != "sequential"
-        unravel = program.sampler.space.unravel
+    def diagnosed(self, state: Any) -> Any:
+        if type(self.kernel).get_diagnostics_str is not HMC.get_diagnostics_str:
+            return state
+        shown = {
+            name: getattr(state, name) for name in ("i", "num_steps", "accept_prob", "mean_accept_prob", "diverging")
+        }
+        adapt_state = state.adapt_state
+        adapt_state = adapt_state._replace(**dict.fromkeys(adapt_state._fields))
+        adapt_state = adapt_state._replace(step_size=state.adapt_state.step_size)
+        return state._replace(**(dict.fromkeys(state._fields) | shown | {"adapt_state": adapt_state}))
 
-        def finish(states: list[Any], draws: list[Any], arrays: list[Any]) -> Any:
-            state, collected = _joined(states, draws, batched, together)
+    def _programs(self) -> dict[Any, Any]:
+        return self.program.compiled
 
-            def postprocess(flat: jax.Array) -> Any:
-                return (
-                    program.target.constrain(unravel(flat), arrays)
-                    if postprocess_fn is None
-                    else postprocess_fn(unravel(flat))
-                )
+    def collected_one(self, draw: dict[str, Any], arrays: list[Any]) -> dict[str, Any]:
+        unravel = self.sampler.space.unravel
+        params = unravel(draw["z"])
+        given = self.postprocess_fn
+        values = self.program.target.constrain(params, arrays) if given is None else given(params)
+        collected = draw | {"z": _without(values, self.excluded)}
+        collected |= {f"z.{name}": _site(params, name) for name in self.unconstrained}
+        return collected | ({"z_grad": unravel(draw["z_grad"])} if "z_grad" in draw else {})
 
-            flat = collected["z"]
-            collected = collected | {"z": _without(jax.vmap(postprocess)(flat), excluded)}
-            if unconstrained:
-                params = jax.vmap(unravel)(flat)
-                collected = collected | {f"z.{name}": _site(params, name) for name in unconstrained}
-            if "z_grad" in collected:
-                collected = collected | {"z_grad": jax.vmap(unravel)(collected["z_grad"])}
-            return collected, (jax.vmap(program.sampler.unravel) if batched else program.sampler.unravel)(state)
-
-        return finish
+    def public_state(self) -> Callable[[Any], Any]:
+        return self.sampler.unravel
 
 
-class KernelRunner:
+class KernelRunner(Runner):
     """Runs any kernel by its ``init`` and ``sample``."""
 
     def __init__(self, mcmc: MCMC, request: Request, plan: Plan) -> None:
-        self.kernel, self.request, self.plan, self.count = mcmc.sampler, request, plan, mcmc.num_chains
-        self.num_warmup, self.postprocess_fn, self.programs = mcmc.num_warmup, mcmc.postprocess_fn, mcmc._programs
+        super().__init__(mcmc, request, plan)
+        self.kernel = mcmc.sampler
+        self.num_warmup, self.programs = mcmc.num_warmup, mcmc._programs
         self.is_ensemble = self.kernel.is_ensemble_kernel
-        self.batched = self.count > 1 or self.is_ensemble
-        self.method = mcmc.chain_method if self.batched else "sequential"
-        self.groups: list[Group] = list(range(self.count)) if self.method == "sequential" else [range(self.count)]
-        self.fields, self.unconstrained, self.excluded = _fields(self.kernel, request.extra_fields)
         self.keys = _split_by_chain(request.rng_key, self.count) if self.batched else request.rng_key
         arrays, self.static = partition((request.args, request.kwargs))
         likeness = request.init_params
@@ -297,7 +379,7 @@ class KernelRunner:
         self.arrays = jax.device_put(arrays) if self.dynamic else []
         self.constants = arrays
         contents = () if self.dynamic else tuple((str(a.dtype), np.shape(a), np.asarray(a).tobytes()) for a in arrays)
-        self.cache_key = (self.static, contents, self.fields, self.method, plan.size, self.count)
+        self.cache_key = (self.static, contents, self.method, plan.size, self.count)
 
     def arguments(self, arrays: list[Any]) -> Any:
         """The model's arguments, from the inputs of a compiled program."""
@@ -325,12 +407,7 @@ class KernelRunner:
             self.kernel.check_start(state, init_params, self.request.args, self.request.kwargs)
         if any(jax.typeof(x).weak_type for x in jax.tree.leaves(state)):
             state = _STRONG(state)
-        lead = (self.count,) if isinstance(group, range) else ()
-        abstract = jax.eval_shape(lambda: state)
-        draws = {}
-        for name in self.fields:
-            field = jax.tree.map(partial(_one_draw, lead), _field(abstract, name))
-            draws[name] = _buffer(name, field, lead, self.plan.size)
+        draws = self.buffers(jax.eval_shape(lambda: state), (self.count,) if isinstance(group, range) else ())
         if self.method == "parallel":
             state, draws = _on_devices((state, draws), self.count)
         return np.int32(self.plan.start), state, draws
@@ -342,7 +419,7 @@ class KernelRunner:
 
         if not self.kernel.is_pure:
             return init(key, init_params, self.arrays)
-        return self._cached("init", lambda: jax.jit(init))(key, init_params, self.arrays)
+        return self.cached("init", lambda: jax.jit(init))(key, init_params, self.arrays)
 
     def _refreshed(self, state: Any, group: Group) -> Any:
         """A state to go on from, with what depends on the model's arguments computed anew if the kernel can do so."""
@@ -354,18 +431,15 @@ class KernelRunner:
             one = lambda state: self.kernel.refresh(state, args, kwargs)
             return (jax.vmap(one) if isinstance(group, range) and not self.is_ensemble else one)(state)
 
-        return self._cached("refresh", lambda: jax.jit(refresh))(state, self.arrays)
+        return self.cached("refresh", lambda: jax.jit(refresh))(state, self.arrays)
 
-    def _cached(self, name: str, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-        key = (name, self.cache_key)
-        if key not in self.programs:
-            self.programs[key] = make()
-        return self.programs[key]
+    def _programs(self) -> dict[Any, Any]:
+        return self.programs.setdefault(self.cache_key, {})
 
-    def advance(self, carry: Any, stop: int) -> Any:
+    def advance(self, carry: Any, stop: int, first: int) -> Any:
         i, state, draws = carry
-        bounds = (i, np.int32(stop), np.int32(self.plan.first), np.int32(self.plan.thinning))
-        return np.int32(stop), *self._cached("loop", self._make_loop)(state, draws, self.arrays, *bounds)
+        bounds = (i, np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
+        return np.int32(stop), *self.cached("loop", self._make_loop)(state, draws, self.arrays, *bounds)
 
     def _make_loop(self) -> Callable[..., Any]:
         loop = self._loop(together=self.method == "vectorized")
@@ -410,29 +484,51 @@ class KernelRunner:
     def check(self, carry: Any) -> None:
         jax.block_until_ready(carry[1])
 
-    def describe(self, carry: Any) -> str:
-        is_one_state = self.is_ensemble or not self.batched or self.method == "sequential"
-        return self.kernel.get_diagnostics_str(carry[1]) if is_one_state else ""
+    def state(self, carry: Any) -> Any:
+        return carry[1]
 
     def iteration(self, carry: Any) -> int:
         return int(carry[0])
 
-    def finish(self, carries: list[Any]) -> tuple[dict[str, Any], Any]:
-        """Collected fields, postprocessed, and the last state."""
+    def density(self, carry: Any) -> tuple[Any, Any]:
+        state = jax.eval_shape(lambda: carry[1])
+        if self.has_axis and not self.is_ensemble:
+            state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), state)
+
+        def sample(state: Any, arrays: Any) -> Any:
+            return self.kernel.sample(state, *self.arguments(arrays))
+
+        return jax.make_jaxpr(sample)(state, self.arrays), jax.tree.structure(state)
+
+    def collected_one(self, draw: dict[str, Any], arrays: list[Any]) -> dict[str, Any]:
         field = self.kernel.sample_field
-        states, draws = [state for _, state, _ in carries], [draws for _, _, draws in carries]
-        state, collected = _JOINED(states, draws, self.batched, self.method != "sequential")
-        unconstrained = {f"{field}.{name}": _site(collected[field], name) for name in self.unconstrained}
-        samples = collected[field]
-        given = self.postprocess_fn
-        own = identity if given else self.kernel.postprocess_fn(self.request.args, self.request.kwargs)
-        if given is not None or own is not identity:
+        samples = draw[field]
+        postprocess = self.postprocess_fn or self.kernel.postprocess_fn(*self.arguments(arrays))
+        collected = draw | {field: _without(postprocess(samples), self.excluded)}
+        return collected | {f"{field}.{name}": _site(samples, name) for name in self.unconstrained}
 
-            def postprocess(samples: Any, arrays: Any) -> Any:
-                return jax.vmap(given or self.kernel.postprocess_fn(*self.arguments(arrays)))(samples)
+    def public_state(self) -> Callable[[Any], Any]:
+        return identity
 
-            samples = self._cached("postprocess", lambda: jax.jit(postprocess))(samples, self.arrays)
-        return collected | {field: _without(samples, self.excluded)} | unconstrained, state
+
+def _traced(fn: Callable[..., Any], *args: Any) -> tuple[Callable[..., Any], Any]:
+    """A function traced once, and what it returns. Nothing that ``fn`` refers to is kept."""
+    jaxpr, looks = jax.make_jaxpr(fn, return_shape=True)(*args)
+    treedef, flat = jax.tree.structure(looks), jaxpr_as_fun(jaxpr)
+    return lambda *args: jax.tree.unflatten(treedef, flat(*jax.tree.leaves(args))), looks
+
+
+def _size(tree: Any) -> int:
+    """Size of arrays in bytes."""
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+def _on_host(x: Any) -> Any:
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
+
+
+def _row(tree: Any, i: int) -> Any:
+    return jax.tree.map(lambda x: x[i], tree)
 
 
 def _fields(kernel: Any, extra_fields: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
@@ -549,17 +645,4 @@ def _each_on_a_device(fn: Callable[..., Any], count: int) -> Callable[..., Any]:
     return mapped
 
 
-def _joined(states: list[Any], draws: list[Any], batched: bool, together: bool) -> tuple[Any, Any]:
-    """The last state, with a leading axis of chains if ``batched``, and the draws of one chain after another.
-
-    :param together: whether there is one group of all chains, or one for each chain.
-    """
-    if not batched:
-        return states[0], draws[0]
-    if together:
-        return states[0], jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), draws[0])
-    return jax.tree.map(lambda *x: jnp.stack(x), *states), jax.tree.map(lambda *x: jnp.concatenate(x), *draws)
-
-
 _STRONG = jax.jit(strongly_typed)
-_JOINED = jax.jit(_joined, static_argnums=(2, 3))

@@ -26,6 +26,7 @@ from numpyro.infer.integrator import value_and_grad
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.metric import FlatSpace, flat_space
 from numpyro.infer.potential import build_potential
+from numpyro.infer.programs import programs_of
 from numpyro.util import identity
 
 __all__ = ["GivenPotential", "Start", "Target", "TargetKernel", "is_concrete"]
@@ -96,6 +97,11 @@ class Target:
     def potential(self, z: jax.Array, inputs: Any) -> jax.Array:
         """Potential energy."""
         return jaxpr_as_fun(self._traced)(z, *inputs)[0]
+
+    @property
+    def density(self) -> Any:
+        """The traced program of the potential energy."""
+        return self._traced
 
     @cached_property
     def _traced_gradient(self) -> Any:
@@ -296,20 +302,29 @@ class TargetKernel(MCMCKernel):
         def build(takes_arrays: bool) -> Any:
             return self.compose(self._target(arrays, static, prototype, takes_arrays), num_warmup)
 
-        if key not in self._programs:
+        programs = self._programs_for_now()
+        if key not in programs:
             try:
-                self._programs[key] = build(takes_arrays=True)
+                programs[key] = build(takes_arrays=True)
             except _NEEDS_VALUES:
                 if not arrays or not all(map(is_concrete, arrays)):
                     raise
-                self._programs[key] = None
-        program = self._programs[key]
+                programs[key] = None
+        program = programs[key]
         if program is None:
             key += (tuple(np.asarray(array).tobytes() for array in arrays),)
-            program = self._programs.get(key)
+            program = programs.get(key)
             if program is None:
-                program = self._programs[key] = build(takes_arrays=False)
+                program = programs[key] = build(takes_arrays=False)
         return program, arrays if program.target.takes_arrays else []
+
+    def _programs_for_now(self) -> dict[Any, Any]:
+        """The programs for the settings of this kernel and what its model reads from outside, which other kernels of
+        the same kind share."""
+        apart = ("_model", "_potential_fn", "_num_warmup", "_prototype", "_programs")
+        settings = {name: value for name, value in vars(self).items() if name not in apart}
+        shared = programs_of(self._model or self._potential_fn, (type(self), settings))
+        return self._programs if shared is None else shared
 
     def _target(self, arrays: list[Any], static: Static, prototype: Any, takes_arrays: bool) -> Target:
         def arguments(inputs: Any) -> Any:

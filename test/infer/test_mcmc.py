@@ -495,9 +495,9 @@ class Recorder(ProgressBar):
     calls: list[tuple[int, str]]
     then = staticmethod(lambda done: None)
 
-    def update(self, done, message=""):
-        self.calls.append((done, message))
-        super().update(done, message)
+    def update(self, chains, done, messages=()):
+        self.calls.append((done, messages[0] if messages else ""))
+        super().update(chains, done, messages)
         self.then(done)
 
 
@@ -506,7 +506,7 @@ def recorder(monkeypatch):
     class Fresh(Recorder):
         calls = []
 
-    monkeypatch.setattr("numpyro.infer.mcmc.ProgressBar", Fresh)
+    monkeypatch.setattr("numpyro.infer.driver.ProgressBar", Fresh)
     return Fresh
 
 
@@ -517,7 +517,7 @@ def test_progress_is_shown_and_changes_nothing(kernel, recorder, capsys, num_cha
     shown.run(KEY, Y)
     groups = num_chains if method == "sequential" else 1
     assert [done for done, _ in recorder.calls] == [20, 40, 60, 70] * groups
-    assert ("steps of size" in recorder.calls[-1][1]) == (method == "sequential")
+    assert "steps of size" in recorder.calls[-1][1] and "divergences" in recorder.calls[-1][1]
     err = capsys.readouterr().err
     assert "warmup" in err and "sample" in err and "70/70" in err
     hidden = make(kernel, **settings)
@@ -531,7 +531,7 @@ def test_parallel_chains_have_a_line_each(kernel, capsys):
         pytest.skip("needs two devices")
     make(kernel, num_chains=2, chain_method="parallel", progress_bar=True).run(KEY, Y)
     err = capsys.readouterr().err
-    assert "Running chain 0" in err and "Running chain 1" in err
+    assert "chain 0: sample" in err and "chain 1: sample" in err
 
 
 def interrupt():
