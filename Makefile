@@ -5,7 +5,9 @@ JOBS ?= auto
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all lint format docs benchmark benchmark-distributions clean
+CLIENTS := .venv-clients
+
+.PHONY: demo test test-all test-clients lint format docs benchmark benchmark-distributions clean
 
 # One stamp for each set of extras: a target installs what it needs, once for each change of setup.py.
 $(VENV)/.installed-%: setup.py
@@ -21,6 +23,22 @@ test: $(VENV)/.installed-test
 
 test-all: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+
+# Two environments, which differ in numpyro alone. The packages without dependencies pin old versions of JAX or NumPy.
+$(CLIENTS)/.installed: setup.py test_clients/requirements.txt test_clients/requirements-no-deps.txt
+	for name in ours numpyro; do \
+	    test -x $(CLIENTS)/$$name/bin/python || $(PYTHON) -m venv $(CLIENTS)/$$name; \
+	    $(CLIENTS)/$$name/bin/python -m pip install --quiet --disable-pip-version-check \
+	        -r test_clients/requirements.txt && \
+	    $(CLIENTS)/$$name/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	        -r test_clients/requirements-no-deps.txt || exit 1; \
+	done
+	$(CLIENTS)/numpyro/bin/python -m pip install --quiet --disable-pip-version-check numpyro==0.22.0
+	$(CLIENTS)/ours/bin/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+test-clients: $(CLIENTS)/.installed
+	JAX_PLATFORMS=cpu $(PYTHON) test_clients/compare.py $(CLIENTS)/ours/bin/python $(CLIENTS)/numpyro/bin/python
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -41,4 +59,4 @@ benchmark-distributions:
 	$(PYTHON) benchmarks/distributions.py
 
 clean:
-	rm -rf .venv build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache lynx_hare.png
+	rm -rf .venv .venv-clients build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache lynx_hare.png

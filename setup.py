@@ -12,10 +12,10 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "numpyro/_version.py").read_text(), re.MULTILINE).group(1)
 
 EXTRAS = {
-    "arviz": ["arviz"],
+    "arviz": ["arviz>=0.23,<1"],
     "examples": ["matplotlib"],
     "graphviz": ["graphviz"],
-    "test": ["arviz", "mpmath", "pytest>=8", "pytest-xdist>=3", "scipy>=1.13"],
+    "test": ["arviz>=0.23,<1", "graphviz", "h5netcdf", "mpmath", "pytest>=8", "pytest-xdist>=3", "scipy>=1.13"],
     "doc": ["furo", "myst-parser>=4", "sphinx>=8"],
     "dev": ["mypy>=1.15", "pre-commit", "ruff==0.17.6"],
 }

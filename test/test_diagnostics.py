@@ -12,12 +12,17 @@ import pytest
 from numpyro.diagnostics import (
     autocorrelation,
     autocovariance,
+    bayesian_fraction_of_missing_information,
+    bulk_effective_sample_size,
     effective_sample_size,
     gelman_rubin,
     hpdi,
     print_summary,
+    rank_normalized_gelman_rubin,
+    rank_statistics,
     split_gelman_rubin,
     summary,
+    tail_effective_sample_size,
 )
 
 RANDOM = np.random.default_rng(0)
@@ -176,9 +181,52 @@ def test_agreement_with_arviz(chains, draws):
     assert_allclose(hpdi(x.ravel(), 0.8), arviz.hdi(x.ravel(), hdi_prob=0.8), rtol=1e-6)
 
 
+@pytest.mark.parametrize("chains, draws, coefficient", [(4, 250, 0.6), (2, 101, 0.3), (3, 64, -0.5), (1, 300, 0.9)])
+@pytest.mark.parametrize("ties", [False, True])
+def test_statistics_of_ranks_agree_with_arviz(chains, draws, coefficient, ties):
+    arviz = pytest.importorskip("arviz")
+    x = np.exp(autoregressive(chains, draws, coefficient))
+    if ties:
+        x = x.round(1)
+    if chains > 1:
+        assert_allclose(rank_normalized_gelman_rubin(x), arviz.rhat(x, method="rank"), rtol=1e-9)
+    assert_allclose(bulk_effective_sample_size(x), arviz.ess(x, method="bulk"), rtol=1e-6)
+    assert_allclose(tail_effective_sample_size(x), arviz.ess(x, method="tail"), rtol=1e-6)
+    assert_allclose(bayesian_fraction_of_missing_information(x), arviz.bfmi(x), rtol=1e-9)
+
+
+def test_ranks_see_what_means_do_not():
+    """Chains that differ in scale alone, and chains with infinite variance that differ in location."""
+    scale = RANDOM.normal(size=(4, 500)) * np.array([[1.0], [1.0], [1.0], [3.0]])
+    cauchy = RANDOM.standard_cauchy(size=(4, 500)) + np.array([[0.0], [0.0], [0.0], [2.0]])
+    for x in (scale, cauchy):
+        assert split_gelman_rubin(x) < 1.01 < 1.05 < rank_normalized_gelman_rubin(x)
+
+
+def test_statistics_of_ranks_do_not_change_under_increasing_functions():
+    x = autoregressive(2, 200, 0.5)
+    for statistic in (bulk_effective_sample_size, tail_effective_sample_size):
+        assert_allclose(statistic(np.exp(3 * x)), statistic(x))
+
+
+def test_statistics_of_ranks_together_are_those_one_by_one():
+    x = autoregressive(2, 101, 0.5, (2, 3)).astype(np.float32)
+    together = rank_statistics(x)
+    assert_allclose(together["r_hat"], rank_normalized_gelman_rubin(x))
+    assert_allclose(together["ess_bulk"], bulk_effective_sample_size(x))
+    assert_allclose(together["ess_tail"], tail_effective_sample_size(x))
+    assert_allclose(together["ess_tail"][1, 2], tail_effective_sample_size(x[:, :, 1, 2]))
+    constant = rank_statistics(np.full((2, 20), 3))
+    assert all(np.isnan(value) for value in constant.values())
+
+
 @pytest.mark.parametrize(
     "function, shape, needed",
     [
+        (rank_normalized_gelman_rubin, (2, 7), "num_samples >= 8"),
+        (bulk_effective_sample_size, (100,), r"Write x\[None\]"),
+        (tail_effective_sample_size, (2, 7), "num_samples >= 8"),
+        (bayesian_fraction_of_missing_information, (3, 1), "at least two samples"),
         (gelman_rubin, (1, 10), "num_chains >= 2"),
         (gelman_rubin, (2, 1), "num_samples >= 2"),
         (split_gelman_rubin, (2, 3), "num_samples >= 4"),

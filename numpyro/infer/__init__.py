@@ -64,7 +64,7 @@ def __getattr__(name: str) -> Any:
     """Import a name's module when it is asked for, so that importing the package stays quick."""
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    if name in ("hmc", "hmc_util", "initialization", "mcmc", "reparam", "util"):
+    if name in ("convergence", "hmc", "hmc_util", "initialization", "inspect", "mcmc", "reparam", "util"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

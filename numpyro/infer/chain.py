@@ -372,7 +372,7 @@ class Sampler:
                 name: jax.tree.map(
                     lambda buffer, value: lax.dynamic_update_index_in_dim(buffer, value, row, 0),
                     buffer,
-                    attrgetter(name)(chain.state),
+                    attrgetter(name.removeprefix("."))(chain.state),
                 )
                 for name, buffer in draws.items()
             }
@@ -432,7 +432,7 @@ class Sampler:
                 name: jax.tree.map(
                     lambda buffer, value: buffer.at[numbers, rows].set(value, mode="drop"),
                     buffer,
-                    attrgetter(name)(chains.state),
+                    attrgetter(name.removeprefix("."))(chains.state),
                 )
                 for name, buffer in draws.items()
             }

@@ -149,8 +149,17 @@ class HMC(TargetKernel):
     _needs_length = True
 
     @property
+    def target_accept_prob(self) -> float:
+        """Acceptance probability at which the step size is aimed."""
+        return self._target_accept_prob
+
+    @property
     def default_fields(self) -> tuple[str, ...]:
         return ("z", "diverging")
+
+    @property
+    def diagnostic_fields(self) -> tuple[str, ...]:
+        return ("diverging", "energy", "num_steps")
 
     def get_diagnostics_str(self, state: HMCState) -> str:
         return (
@@ -304,6 +313,11 @@ class NUTS(HMC):
                 f"but it is {max_tree_depth!r}."
             )
         self._max_tree_depth = depths
+
+    @property
+    def max_tree_depth(self) -> tuple[int, int]:
+        """Bounds of the number of doublings, in warm-up and in sampling."""
+        return self._max_tree_depth
 
     def _trajectory(self) -> tuple[Any, tuple[int, int] | None]:
         return NUTSTrajectory(max(self._max_tree_depth)), self._max_tree_depth

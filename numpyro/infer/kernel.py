@@ -57,6 +57,12 @@ class MCMCKernel(ABC):
         return (self.sample_field,)
 
     @property
+    def diagnostic_fields(self) -> tuple[str, ...]:
+        """Names of the fields that :mod:`numpyro.infer.convergence` looks at after a run. They are collected, but not
+        shown among the extra fields unless they are asked for."""
+        return ()
+
+    @property
     def is_ensemble_kernel(self) -> bool:
         """Whether the kernel moves all chains at once: its keys, parameters and states have a leading axis of
         chains."""

@@ -9,7 +9,7 @@ can be written, and an interrupt leaves the draws that there are and a state fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 import os
 from pathlib import Path
@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro.diagnostics import print_summary
+from numpyro.diagnostics import DiagnosticWarning, diagnostic_warnings_enabled, print_summary
 from numpyro.infer import checkpoint as files
 from numpyro.infer.collection import flat_states
+from numpyro.infer.convergence import diagnose
 from numpyro.infer.driver import Run
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.runner import Plan, Request, make_runner
@@ -145,6 +146,9 @@ class MCMC:
         self._last_state: Any = None
         self._warmup_state: Any = None
         self._drawn_chains = 0
+        self._args: tuple[Any, ...] | None = None
+        self._kwargs: dict[str, Any] | None = None
+        self._warmup_draws: Any = None
         self._unfinished: Unfinished | None = None
         self._identity: dict[str, str] | None = None
         self._wrote_checkpoint = False
@@ -180,6 +184,7 @@ class MCMC:
             plan = Plan(0, self.num_warmup, self.num_warmup, 0, self.num_samples // thinning, thinning)
         self._run("warmup", Request(rng_key, args, kwargs, tuple(extra_fields), init_params, None), plan)
         self._warmup_state = self._last_state
+        self._warmup_draws = self._states if collect_warmup else None
 
     def run(
         self, rng_key: Any, *args: Any, extra_fields: Sequence[str] = (), init_params: Any = None, **kwargs: Any
@@ -201,12 +206,20 @@ class MCMC:
         :param kwargs: keyword arguments of the model.
         :raises RuntimeError: if no start with finite potential energy and gradient is found.
         :raises CheckpointError: if there is a checkpoint, but it is damaged or belongs to another run.
+
+        If the draws show that they may mislead, there is a :class:`~numpyro.diagnostics.DiagnosticWarning` for each of
+        the signs; see :meth:`diagnose`.
         """
+        if self._warmup_state is None:
+            self._warmup_draws = None
         self._run(
             "run",
             Request(rng_key, args, kwargs, tuple(extra_fields), init_params, self._warmup_state),
             self._plan(self._warmup_state),
         )
+        if diagnostic_warnings_enabled():
+            for message in self.diagnose():
+                warnings.warn(message, DiagnosticWarning, stacklevel=find_stack_level())
 
     def _plan(self, resumed: Any) -> Plan:
         """What :meth:`run` does, going on from the state ``resumed``, or from the start if that is None."""
@@ -247,6 +260,10 @@ class MCMC:
                 "Write mcmc.run(jax.random.PRNGKey(0), ...)."
             )
         self._check_init_params(request.init_params)
+        self._args, self._kwargs = request.args, request.kwargs
+        asked = (*request.extra_fields, *self.sampler.default_fields)
+        hidden = (f".{name}" for name in self.sampler.diagnostic_fields if name not in asked)
+        request = request._replace(extra_fields=(*request.extra_fields, *hidden))
         runner = make_runner(self, request, plan)
         run = Run(kind, runner, plan, runner.start(runner.groups[0]))
         path = self.checkpoint if kind == "run" else None
@@ -410,7 +427,8 @@ class MCMC:
         :param group_by_chain: as in :meth:`get_samples`.
         """
         states = self._collected(group_by_chain)
-        return {name: value for name, value in states.items() if name != self.sampler.sample_field}
+        field = self.sampler.sample_field
+        return {name: value for name, value in states.items() if name != field and not name.startswith(".")}
 
     def _collected(self, group_by_chain: bool) -> dict[str, Any]:
         if self._states is None:
@@ -436,6 +454,69 @@ class MCMC:
         print_summary(sites, prob=prob)
         if "diverging" in states:
             print(f"Number of divergences: {int(np.sum(np.asarray(states['diverging'])))}")
+
+    def diagnose(self) -> list[str]:
+        """What is wrong with the draws, in one line each with what to do: divergences, chains that are stuck or
+        disagree, few effective draws, trajectories cut off, energies that hardly change. The list is empty if there is
+        nothing to say, or fewer than 100 draws of each chain, which say little. :meth:`run` warns of the same.
+        """
+        states = self._collected(group_by_chain=False)
+        latent = getattr(self._last_state, self.sampler.sample_field, None)
+        return diagnose(self.sampler, states, self._drawn_chains, self.thinning, latent)
+
+    def to_arviz(
+        self,
+        *,
+        coords: Mapping[str, Any] | None = None,
+        dims: Mapping[str, Sequence[str | None]] | None = None,
+        scan_dims: Sequence[str] = (),
+        log_likelihood: bool = True,
+        prior: Mapping[str, Any] | int | None = None,
+        posterior_predictive: Mapping[str, Any] | bool | None = None,
+        constant_data: Mapping[str, Any] | None = None,
+        rng_key: Any = None,
+        model_args: tuple[Any, ...] | None = None,
+        model_kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """The run as ``arviz.InferenceData``, with dimensions named after the model's plates and scans.
+
+        It holds the draws, statistics of the sampler, the log likelihood of each observation and the observed data, and
+        if :meth:`warmup` collected them, the draws of the warm-up.
+
+        :param coords: for names of dimensions, the values along them; they are numbered by default.
+        :param dims: for names of sites, the names of their dimensions, where they are to be others (None for ArviZ's
+            default).
+        :param scan_dims: names for the axes of the model's scans, in the order in which they appear; then follow
+            ``scan``, ``scan_1``, ...
+        :param log_likelihood: whether to evaluate it; it takes memory for each observation at each draw.
+        :param prior: draws of latent sites and data from the model, as from
+            ``Predictive(model, num_samples=500)(key)``; or a number of draws to make here, for which observed sites are
+            drawn as well.
+        :param posterior_predictive: draws of data given the draws of the run, as from
+            ``Predictive(model, mcmc.get_samples())(key)``; or True to make them here.
+        :param constant_data: arrays to keep beside; by default those among the model's arguments that are not observed.
+        :param rng_key: random key for what is drawn here.
+        :param model_args: arguments of the model, if they are to be other than those of the run, or are not known
+            because the run was loaded from a file.
+        :param model_kwargs: keyword arguments of the model, likewise.
+        :raises ImportError: if the package ``arviz`` is missing (``pip install 'numpyro[arviz]'``).
+        :raises ValueError: if coordinates or dimensions do not fit, naming them.
+        """
+        from numpyro.infer.inference_data import to_inference_data
+
+        return to_inference_data(
+            self,
+            coords=coords,
+            dims=dims,
+            scan_dims=scan_dims,
+            log_likelihood=log_likelihood,
+            prior=prior,
+            posterior_predictive=posterior_predictive,
+            constant_data=constant_data,
+            rng_key=rng_key,
+            model_args=model_args,
+            model_kwargs=model_kwargs,
+        )
 
     @property
     def post_warmup_state(self) -> Any:

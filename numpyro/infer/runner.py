@@ -75,7 +75,7 @@ class Request(NamedTuple):
     :param args: arguments of the model.
     :param kwargs: keyword arguments of the model.
     :param extra_fields: further fields to collect. With the kernel's sample field ``z``, ``"z.a"`` is site ``a`` as the
-        kernel holds it, and ``"~z.a"`` leaves site ``a`` out of the draws.
+        kernel holds it, and ``"~z.a"`` leaves site ``a`` out of the draws. ``".a"`` is field ``a``, not shown.
     :param init_params: where to start, or None.
     :param resumed: state to go on from, or None.
     """
@@ -548,9 +548,9 @@ def _fields(kernel: Any, extra_fields: tuple[str, ...]) -> tuple[tuple[str, ...]
 
 
 def _field(state: Any, path: str) -> Any:
-    """A field of a state, or a field of a field: ``"adapt_state.step_size"``."""
+    """A field of a state, or a field of a field: ``"adapt_state.step_size"``. A dot in front hides it from the user."""
     value = state
-    for name in path.split("."):
+    for name in path.removeprefix(".").split("."):
         if isinstance(value, Mapping) and name in value:
             value = value[name]
         elif not isinstance(value, Mapping) and hasattr(value, name):

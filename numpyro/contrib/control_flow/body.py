@@ -26,14 +26,22 @@ from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.site_checks import site_description
 from numpyro.primitives import Messenger, apply_stack, postprocess, process
 
-__all__ = ["Border", "Decision", "Site", "ask", "placeholder", "tell", "wrap_body"]
+__all__ = ["Border", "Decision", "ScanAxis", "Site", "ask", "placeholder", "tell", "wrap_body"]
+
+
+@dataclass(frozen=True, eq=False)
+class ScanAxis:
+    """The axis that a run of ``scan`` puts in front of its sites; the same object for all of them."""
+
+    length: int
 
 
 @dataclass(frozen=True)
 class Site:
     """What is static about a site in a body.
 
-    ``scale`` is None where the scale is an array, which leaves the body together with the distribution.
+    ``scale`` is None where the scale is an array, which leaves the body together with the distribution. ``scan_axes``
+    are those of scans inside the body.
     """
 
     name: str
@@ -42,6 +50,7 @@ class Site:
     frames: tuple[Any, ...]
     infer: dict[str, Any]
     scale: Any = None
+    scan_axes: tuple[ScanAxis, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -253,6 +262,7 @@ class Border(Messenger):
             frames=tuple(msg.get("cond_indep_stack", ())),
             infer=dict(msg.get("infer") or {}),
             scale=scale,
+            scan_axes=tuple(msg.get("scan_axes", ())),
             details=details,
         )
 
@@ -383,11 +393,12 @@ def tell(
     prefix: str,
     key: Any,
     decisions: dict[str, Decision],
-    length: int | None,
+    axis: ScanAxis | None,
     reserved: dict[str, int],
 ) -> None:
     """Tell the handlers outside about the sites, once each, as if they had been written vectorised.
 
+    :param axis: the scan's axis, or None if there is no leading axis (``cond``).
     :param reserved: for each sample site, the rank of its batch shape inside the body.
     """
     for name, site in sites.items():
@@ -395,8 +406,8 @@ def tell(
         outer_name = name.removeprefix(prefix)
         if site.type == "sample":
             fn = output["fn"]
-            if length is not None and len(fn.batch_shape) == reserved[name]:
-                fn = fn.expand((length, *fn.batch_shape))
+            if axis is not None and len(fn.batch_shape) == reserved[name]:
+                fn = fn.expand((axis.length, *fn.batch_shape))
             msg = site_message(site, outer_name, fn, output["value"], key, "tell", output.get("scale"))
             decision = decisions.get(name)
             if decision is not None and decision.drop_observed:
@@ -425,6 +436,7 @@ def tell(
                 "cond_indep_stack": [],
                 "scan": "tell",
             }
+        msg["scan_axes"] = (() if axis is None else (axis,)) + site.scan_axes
         value = msg["value"]
         seen = process(msg)
         msg["value"] = value

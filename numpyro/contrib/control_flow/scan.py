@@ -13,7 +13,7 @@ from jax import lax
 import jax.numpy as jnp
 
 from numpyro._shapes import shape_of
-from numpyro.contrib.control_flow.body import Border, ask, hoist_params, needs_key, tell, wrap_body
+from numpyro.contrib.control_flow.body import Border, ScanAxis, ask, hoist_params, needs_key, tell, wrap_body
 from numpyro.contrib.control_flow.recursion import parallel_scan
 from numpyro.primitives import apply_stack, has_handlers
 
@@ -124,7 +124,7 @@ def scan(
             output["value"] = decisions[name].value
         if sites[name].type == "plate":
             output["value"] = _common_indices(output["value"], sites[name])
-    tell(sites, told, prefix, key, decisions, length, reserved)
+    tell(sites, told, prefix, key, decisions, ScanAxis(length), reserved)
     return carry, ys
 
 
