@@ -119,6 +119,7 @@ from numpyro.distributions.distribution import (
     TransformedDistribution,
     Unit,
 )
+from numpyro.distributions.kl import kl_divergence
 from numpyro.distributions.mixtures import Mixture, MixtureGeneral, MixtureSameFamily
 from numpyro.distributions.transforms import biject_to
 from numpyro.distributions.truncated import (
@@ -257,5 +258,6 @@ __all__ = [
     "ZeroSumNormal",
     "biject_to",
     "constraints",
+    "kl_divergence",
     "transforms",
 ]

@@ -240,11 +240,17 @@ LOC_SCALE = {"loc": LOC, "scale": SCALE}
 
 
 class _Kumaraswamy(scipy.stats.rv_continuous):
-    """From the density; all else by SciPy's numerical integration."""
+    """From the density and the quantiles; all else by SciPy's numerical integration."""
 
     def _pdf(self, x, concentration1, concentration0):
         a, b = concentration1, concentration0
         return a * b * x ** (a - 1) * (1 - x**a) ** (b - 1)
+
+    def _ppf(self, q, concentration1, concentration0):
+        return (-np.expm1(np.log1p(-q) / concentration0)) ** (1 / concentration1)
+
+    def _isf(self, q, concentration1, concentration0):
+        return (-np.expm1(np.log(q) / concentration0)) ** (1 / concentration1)
 
 
 class _RelaxedBernoulli(scipy.stats.rv_continuous):
