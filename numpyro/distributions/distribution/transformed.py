@@ -147,14 +147,20 @@ class TransformedDistribution(Wrapper):
     def log_prob(self, value: Any, intermediates: Any = None) -> Any:
         event_dim = self.event_dim
         log_det: Any = 0.0
+        inside: Any = None
         y = value
         for index, transform in reversed(list(enumerate(self.transforms))):
-            x, intermediate = intermediates[index] if intermediates else (transform._inverse(y), None)
+            if intermediates:
+                x, intermediate = intermediates[index]
+            else:
+                y, inside = _moved_into(transform.codomain, y, event_dim, inside)
+                x, intermediate = transform._inverse(y), None
             term = transform.log_abs_det_jacobian(x, y, intermediate)
             log_det = log_det + sum_rightmost(term, event_dim - transform.codomain.event_dim)
             event_dim += transform.domain.event_dim - transform.codomain.event_dim
             y = x
-        return self.base_dist.log_prob(y) - log_det
+        log_prob = self.base_dist.log_prob(y) - log_det
+        return log_prob if inside is None else jnp.where(inside, log_prob, -jnp.inf)
 
     def _inverse(self, value: Any) -> tuple[Any, Any]:
         """The base value, and the sign of the composed transform."""
@@ -177,6 +183,19 @@ class TransformedDistribution(Wrapper):
         for transform in self.transforms:
             value = transform(value)
         return value
+
+
+def _moved_into(codomain: constraints.Constraint, y: Any, event_dim: int, inside: Any) -> tuple[Any, Any]:
+    """Values with those outside a set of numbers replaced, and which events had none of these.
+
+    So no inverse meets a number that it has no value for. Sets of vectors, which rounding may leave, are not looked at.
+    """
+    if codomain.event_dim or isinstance(codomain, type(constraints.real)):
+        return y, inside
+    holds = codomain(y)
+    y = jnp.where(holds, y, codomain.feasible_like(y))
+    events = jnp.all(holds, tuple(range(-event_dim, 0)))
+    return y, events if inside is None else inside & events
 
 
 class _TransformedFamily(TransformedDistribution):
