@@ -568,12 +568,13 @@ def log_upper_gamma(a: Any, x: Any) -> Any:
     -500.0
     """
     far = lax.stop_gradient(x > a + 6 * jnp.sqrt(a) + 6)
-    far_x, near_x = jnp.where(far, x, a + 7.0), jnp.where(far, a, x)
+    inside = x > 0
+    far_x, near_x = jnp.where(far, x, a + 7.0), jnp.where(far | ~inside, a, x)
     # With t = x (1 + u / (x - a + 1)) in the integral of t^(a - 1) exp(-t)
     rate = far_x - a + 1.0
     rest = _log_integral(lambda u: -far_x * (u / rate) + (a - 1.0) * jnp.log1p(u / rate), rate)
     tail = a * jnp.log(far_x) - far_x - gammaln(a) - jnp.log(rate) + rest
-    return jnp.where(far, tail, jnp.log(gammaincc(a, near_x)))
+    return jnp.where(far, tail, jnp.where(inside, jnp.log(gammaincc(a, near_x)), 0.0))
 
 
 class GammaLine(Line):

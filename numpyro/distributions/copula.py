@@ -128,9 +128,12 @@ class GaussianCopula(Distribution):
         return self.marginal_dist.icdf(ndtr(scores))
 
     def log_prob(self, value: Any) -> Any:
-        scores = normal_score(self.marginal_dist, value)
+        inside = self.marginal_dist.support(value)
+        safe = jnp.where(inside, value, self.marginal_dist.support.feasible_like(jnp.asarray(value)))
+        scores = normal_score(self.marginal_dist, safe)
         dependence = self.base_dist.log_prob(scores) - _log_normal(scores).sum(-1)
-        return dependence + jnp.broadcast_to(self.marginal_dist.log_prob(value), scores.shape).sum(-1)
+        density = dependence + jnp.broadcast_to(self.marginal_dist.log_prob(safe), scores.shape).sum(-1)
+        return jnp.where(jnp.all(inside, -1), density, -jnp.inf)
 
     @property
     def mean(self) -> Any:

@@ -200,7 +200,7 @@ class Kumaraswamy(Distribution):
     arg_constraints = {"concentration1": constraints.positive, "concentration0": constraints.positive}
     support = constraints.unit_interval
     reparametrized_params = ["concentration1", "concentration0"]
-    #: Number of terms in the series of the divergence from a Beta distribution.
+    #: Terms of a series for the divergence from a Beta distribution; here a quadrature computes it to rounding instead.
     KL_KUMARASWAMY_BETA_TAYLOR_ORDER = 10
 
     def __init__(self, concentration1: Any, concentration0: Any, *, validate_args: bool | None = None) -> None:
