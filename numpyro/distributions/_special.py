@@ -51,6 +51,18 @@ def log_indicator(inside: Any) -> Any:
     return jnp.where(inside, 0.0, -jnp.inf)
 
 
+def log1p_square(x: Any) -> Any:
+    r""":math:`\log(1 + x^2)`, also where the square is too large for a number.
+
+    >>> round(log1p_square(1e30).item(), 3)
+    138.155
+    """
+    size = jnp.abs(x)
+    far = size > 1e17
+    log1p = jnp.log1p(jnp.where(far, size, size * size))
+    return jnp.where(far, 2 * log1p, log1p)
+
+
 def betaln(a: Any, b: Any) -> Any:
     r"""Logarithm of the beta function, without the cancellation of :math:`\log\Gamma` of large arguments.
 

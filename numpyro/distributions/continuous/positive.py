@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.scipy.special import digamma, erf, erfc, exp1, gammainc, gammaincc, gammaln, log_ndtr, ndtri
 
 from numpyro.distributions import constraints
-from numpyro.distributions._special import gammaincinv, log_indicator, xlogy
+from numpyro.distributions._special import gammaincinv, log1p_square, log_indicator, xlogy
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI, Normal
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.distribution.transformed import _TransformedFamily
@@ -355,7 +355,7 @@ class HalfCauchy(Distribution):
     def log_prob(self, value: Any) -> Any:
         z = value / self.scale
         normalizer = jnp.log(self.scale) - math.log(2 / math.pi)
-        return -jnp.log1p(z * z) - normalizer + log_indicator(jnp.asarray(value) >= 0)
+        return -log1p_square(z) - normalizer + log_indicator(jnp.asarray(value) >= 0)
 
     def cdf(self, value: Any) -> Any:
         return 2 / jnp.pi * jnp.arctan(jnp.maximum(value, 0.0) / self.scale)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.scipy.special import digamma, log_ndtr, ndtr, ndtri
 
 from numpyro.distributions import constraints
-from numpyro.distributions._special import betainc, betaincinv, betaln
+from numpyro.distributions._special import betainc, betaincinv, betaln, log1p_square
 from numpyro.distributions.distribution import Distribution
 
 __all__ = [
@@ -111,7 +111,7 @@ class Cauchy(_LocationScale):
 
     def log_prob(self, value: Any) -> Any:
         z = self._standardized(value)
-        return -jnp.log1p(z * z) - jnp.log(self.scale) - LOG_PI
+        return -log1p_square(z) - jnp.log(self.scale) - LOG_PI
 
     def cdf(self, value: Any) -> Any:
         # arctan2 keeps the lower tail exact, where 1/2 + arctan(z) / pi cancels.
@@ -161,7 +161,7 @@ class StudentT(Distribution):
         z = (value - self.loc) / self.scale
         df = jnp.asarray(self.df)
         normalizer = 0.5 * jnp.log(df) + betaln(0.5, 0.5 * df) + jnp.log(self.scale)
-        return -0.5 * (df + 1) * jnp.log1p(z * z / df) - normalizer
+        return -0.5 * (df + 1) * log1p_square(z / jnp.sqrt(df)) - normalizer
 
     def cdf(self, value: Any) -> Any:
         z = (value - self.loc) / self.scale
