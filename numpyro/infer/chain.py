@@ -37,7 +37,7 @@ from numpyro.infer.integrator import Point
 from numpyro.infer.metric import FlatSpace, inner_products, multiply
 from numpyro.infer.random_words import derived_key, next_words, normal, uniform
 from numpyro.infer.trajectory import SEED_WORDS, Hamiltonian, Outcome, Trajectory, run
-from numpyro.infer.warmup import Adaptation
+from numpyro.infer.warmup import BaseAdaptation
 
 __all__ = [
     "FAILED",
@@ -128,7 +128,7 @@ class Sampler:
     """
 
     space: FlatSpace
-    adaptation: Adaptation
+    adaptation: BaseAdaptation
     trajectory: Trajectory
     potential_and_grad: Callable[..., tuple[jax.Array, jax.Array]]
     starts: Callable[..., jax.Array] | float | None
@@ -271,6 +271,10 @@ class Sampler:
         ready = jnp.where(resumes, RUN, STEP_SIZE if self.find_step_size else RUN)
         refused = jnp.where((chain.phase == SEARCH) & (chain.attempts < MAX_ATTEMPTS - 1), SEARCH, FAILED)
         phase = jnp.where(runs, RUN, jnp.where(is_valid, ready, refused)).astype(jnp.int32)
+        if self.adaptation.num_steps > 0:
+            begins = (chain.phase == SEARCH) | (chain.phase == GIVEN)
+            begun = self.adaptation.begin(gradient, adapt_state)
+            adapt_state = jax.tree.map(lambda a, b: a if a is b else _where(begins, a, b), begun, adapt_state)
         moved = state._replace(
             i=state.i + runs,
             z=position,
@@ -279,6 +283,7 @@ class Sampler:
             energy=proposal.energy,
             num_steps=jnp.where(runs, outcome.num_steps, 0),
             accept_prob=jnp.where(runs, outcome.accept_prob, 0),
+            adapt_state=adapt_state,
             mean_accept_prob=jnp.where(runs, mean, jnp.where(resumes, state.mean_accept_prob, 0)),
             diverging=runs & outcome.diverging,
         )
@@ -313,7 +318,7 @@ class Sampler:
     def adapt(self, chain: Chain) -> Chain:
         """Take an iteration of warm-up in."""
         state = chain.state
-        adapt_state = self.adaptation.update(state.i - 1, state.accept_prob, state.z, state.adapt_state)
+        adapt_state = self.adaptation.update(state.i - 1, state.accept_prob, state.z, state.adapt_state, state.z_grad)
         return chain._replace(state=state._replace(adapt_state=adapt_state))
 
     def renew(self, chain: Chain) -> Chain:
@@ -337,6 +342,8 @@ class Sampler:
 
         def adapt(chain: Chain) -> Chain:
             adapted = self.adapt(chain)
+            if not self.adaptation.renews:
+                return adapted
             ends = self.adaptation.ends_window(chain.state.adapt_state, adapted.state.adapt_state)
             return lax.cond(ends, self.renew, lambda c: c, adapted)
 
@@ -418,10 +425,11 @@ class Sampler:
                     adapts = done & jax.vmap(self.adapts)(before)
                     settled = chains
                     chains = _for_those(adapts, self.adapt, settled)
-                    ends = adapts & jax.vmap(self.adaptation.ends_window)(
-                        settled.state.adapt_state, chains.state.adapt_state
-                    )
-                    chains = _for_those(ends, self.renew, chains)
+                    if self.adaptation.renews:
+                        ends = adapts & jax.vmap(self.adaptation.ends_window)(
+                            settled.state.adapt_state, chains.state.adapt_state
+                        )
+                        chains = _for_those(ends, self.renew, chains)
                 goes_on = (done | is_first) & jax.vmap(lambda c: self.is_active(c, stop))(chains)
                 begun = begin(chains)
                 return jax.tree.map(lambda a, b: _where(goes_on, a, b), begun, (chains, paths))

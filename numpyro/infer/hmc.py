@@ -24,14 +24,21 @@ from jax.flatten_util import ravel_pytree
 import jax.numpy as jnp
 
 from numpyro.infer.chain import FAILED, GIVEN, SEARCH, Chain, HMCState, Sampler
+from numpyro.infer.fisher import FisherAdaptation, LowRankFisherAdaptation
 from numpyro.infer.initialization import init_to_uniform, uniform_radius
 from numpyro.infer.integrator import euclidean_kinetic_energy
 from numpyro.infer.metric import FlatSpace, flat_space
 from numpyro.infer.target import Target, TargetKernel, is_concrete
 from numpyro.infer.trajectory import HMCTrajectory, NUTSTrajectory
-from numpyro.infer.warmup import Adaptation
+from numpyro.infer.warmup import Adaptation, BaseAdaptation
 
 __all__ = ["HMC", "NUTS", "HMCState", "Program", "hmc", "momentum_generator"]
+
+_ADAPTATIONS: dict[str, type[BaseAdaptation]] = {
+    "welford": Adaptation,
+    "fisher": FisherAdaptation,
+    "fisher_low_rank": LowRankFisherAdaptation,
+}
 
 
 class Program:
@@ -76,7 +83,7 @@ class HMC(TargetKernel):
     :param inverse_mass_matrix: initial inverse mass matrix: a vector (a diagonal), a matrix, or a dict from tuples of
         site names to either. Entries are in the order of the flattened parameters. Default: the identity.
     :param adapt_step_size: whether to adapt the step size by dual averaging.
-    :param adapt_mass_matrix: whether to estimate the inverse mass matrix as the covariance of the draws.
+    :param adapt_mass_matrix: whether to estimate the inverse mass matrix, in the way that ``mass_adaptation`` says.
     :param dense_mass: False for a diagonal mass matrix, True for a dense one, or a list of tuples of site names, each
         of which has a dense block; the other sites have a diagonal one.
     :param target_accept_prob: acceptance probability at which the step size is aimed, in ``(0, 1)``. Larger values give
@@ -85,11 +92,15 @@ class HMC(TargetKernel):
         fixed at ``trajectory_length / num_steps``.
     :param trajectory_length: length of a trajectory.
     :param init_strategy: how to find a start; see :mod:`numpyro.infer.initialization`.
-    :param find_heuristic_step_size: whether to look, at the start and at the end of each window of the warm-up, for a
-        step size whose acceptance probability is about 0.8.
+    :param find_heuristic_step_size: whether to look, at the start and where a window of the warm-up ends with a new
+        mass matrix, for a step size whose acceptance probability is about 0.8.
     :param forward_mode_differentiation: differentiate the potential energy forwards; for models that use
         ``lax.while_loop``.
-    :param regularize_mass_matrix: whether to shrink the estimated covariance.
+    :param regularize_mass_matrix: whether to shrink the covariance that ``"welford"`` estimates.
+    :param mass_adaptation: how the inverse mass matrix is estimated. ``"welford"``: as the covariance of the draws of a
+        window. ``"fisher"``: as the diagonal that minimises the Fisher divergence, from draws and gradients, at each
+        iteration of the warm-up; dense blocks are still estimated as by ``"welford"``. ``"fisher_low_rank"``: the same,
+        and up to 64 directions in which parameters are correlated. See :mod:`numpyro.infer.fisher`.
     :raises ValueError: if both or neither of ``model`` and ``potential_fn`` are given, or neither of ``num_steps`` and
         ``trajectory_length``.
 
@@ -118,12 +129,17 @@ class HMC(TargetKernel):
         find_heuristic_step_size: bool = False,
         forward_mode_differentiation: bool = False,
         regularize_mass_matrix: bool = True,
+        mass_adaptation: str = "welford",
     ) -> None:
         super().__init__(model, potential_fn, init_strategy)
         if num_steps is None and trajectory_length is None and type(self)._needs_length:
             raise ValueError("At least one of `num_steps` or `trajectory_length` must be specified.")
         if num_steps is not None and num_steps < 1:
             raise ValueError(f"`num_steps` must be at least 1, but it is {num_steps}.")
+        if mass_adaptation not in _ADAPTATIONS:
+            raise ValueError(
+                f"`mass_adaptation` must be one of {', '.join(map(repr, _ADAPTATIONS))}, but it is {mass_adaptation!r}."
+            )
         if not 0 < target_accept_prob < 1:
             raise ValueError(f"`target_accept_prob` must lie strictly between 0 and 1, but it is {target_accept_prob}.")
         if num_steps is not None and trajectory_length is not None:
@@ -145,6 +161,7 @@ class HMC(TargetKernel):
         self._find_heuristic_step_size = find_heuristic_step_size
         self._forward_mode_differentiation = forward_mode_differentiation
         self._regularize_mass_matrix = regularize_mass_matrix
+        self._mass_adaptation = mass_adaptation
 
     _needs_length = True
 
@@ -171,6 +188,24 @@ class HMC(TargetKernel):
         """The trajectory and its bounds in warm-up and after."""
         return HMCTrajectory(), None if self._num_steps is None else (self._num_steps, self._num_steps)
 
+    def _adaptation(self, space: FlatSpace) -> type[BaseAdaptation]:
+        """The adaptation of the mass matrix that fits its blocks."""
+        if self._mass_adaptation == "fisher_low_rank":
+            if len(space.blocks) > 1 or space.blocks[0].dense:
+                raise ValueError(
+                    'mass_adaptation="fisher_low_rank" estimates by itself which parameters are correlated, so the '
+                    "mass matrix cannot have dense blocks or more blocks than one. Leave out `dense_mass`, give "
+                    '`inverse_mass_matrix` as a vector if at all, or write mass_adaptation="welford".'
+                )
+            if self._kinetic_fn is not None:
+                raise ValueError(
+                    'mass_adaptation="fisher_low_rank" needs the Euclidean kinetic energy: leave out `kinetic_fn`, or '
+                    'write mass_adaptation="fisher" or "welford".'
+                )
+        elif any(block.dense for block in space.blocks):
+            return Adaptation
+        return _ADAPTATIONS[self._mass_adaptation]
+
     # Programs
 
     def flat_space(self, prototype: Any, keyed: bool) -> FlatSpace:
@@ -181,13 +216,14 @@ class HMC(TargetKernel):
         if target.init_strategy is not None:
             starts = uniform_radius(target.init_strategy)
             starts = target.draw_start if starts is None else starts
-        adaptation = Adaptation(
+        adaptation = self._adaptation(target.space)(
             target.space,
             num_warmup,
             self._adapt_step_size,
             self._adapt_mass_matrix,
             self._target_accept_prob,
             self._regularize_mass_matrix,
+            mass_is_given=self._inverse_mass_matrix is not None,
         )
         trajectory, limits = self._trajectory()
         sampler = Sampler(
@@ -288,6 +324,7 @@ class NUTS(HMC):
         find_heuristic_step_size: bool = False,
         forward_mode_differentiation: bool = False,
         regularize_mass_matrix: bool = True,
+        mass_adaptation: str = "welford",
     ) -> None:
         super().__init__(
             model=model,
@@ -305,6 +342,7 @@ class NUTS(HMC):
             find_heuristic_step_size=find_heuristic_step_size,
             forward_mode_differentiation=forward_mode_differentiation,
             regularize_mass_matrix=regularize_mass_matrix,
+            mass_adaptation=mass_adaptation,
         )
         depths = tuple(max_tree_depth) if isinstance(max_tree_depth, Sequence) else (max_tree_depth, max_tree_depth)
         if len(depths) != 2 or not all(1 <= depth <= 30 for depth in depths):
@@ -389,6 +427,7 @@ def hmc(
         find_heuristic_step_size: bool = False,
         forward_mode_differentiation: bool = False,
         regularize_mass_matrix: bool = True,
+        mass_adaptation: str = "welford",
         model_args: tuple[Any, ...] = (),
         model_kwargs: dict[str, Any] | None = None,
         rng_key: Any = None,
@@ -408,6 +447,7 @@ def hmc(
             find_heuristic_step_size=find_heuristic_step_size,
             forward_mode_differentiation=forward_mode_differentiation,
             regularize_mass_matrix=regularize_mass_matrix,
+            mass_adaptation=mass_adaptation,
             **own,
         )
         kernel._potential_fn_gen = potential_fn_gen

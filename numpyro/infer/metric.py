@@ -20,21 +20,69 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["Block", "FlatSpace", "MassMatrix", "factorize", "flat_space", "identity_mass", "inner_products", "multiply"]
+__all__ = [
+    "Block",
+    "FlatSpace",
+    "LowRank",
+    "MassMatrix",
+    "factorize",
+    "flat_space",
+    "identity_mass",
+    "inner_products",
+    "multiply",
+]
 
 
 class MassMatrix(NamedTuple):
-    """A mass matrix ``M = S S^T``. Each part is an array (a vector stands for a diagonal) or a dict of arrays, one for
-    each block.
+    """A mass matrix ``M = S S^T``. Each part is an array (a vector stands for a diagonal), a :class:`LowRank`, or a
+    dict of these, one for each block.
 
     :param inverse: ``M^-1``.
-    :param sqrt: ``S``, lower triangular.
+    :param sqrt: ``S``, lower triangular if it is an array.
     :param sqrt_inv: ``S^-1``.
     """
 
     inverse: Any
     sqrt: Any
     sqrt_inv: Any
+
+
+class LowRank(NamedTuple):
+    """A matrix that differs from a diagonal one in some directions:
+    ``diag(left) (I + V diag(values - 1) V^T) diag(right)``.
+
+    Products with vectors of length ``n`` cost ``O(n k)`` for ``k`` directions.
+
+    :param left: vector of length ``n``, or None for ones.
+    :param vectors: ``V``, ``k`` orthonormal columns of length ``n``; columns whose value is 1 have no effect.
+    :param values: ``k`` numbers.
+    :param right: vector of length ``n``, or None for ones.
+
+    >>> inverse = LowRank(jnp.array([1.0, 2.0]), jnp.array([[0.6], [0.8]]), jnp.array([3.0]), jnp.array([1.0, 2.0]))
+    >>> inverse.to_dense().round(2).tolist()
+    [[1.72, 1.92], [1.92, 9.12]]
+    >>> bool(jnp.allclose(inverse @ jnp.ones(2), inverse.to_dense() @ jnp.ones(2)))
+    True
+    """
+
+    left: Any
+    vectors: Any
+    values: Any
+    right: Any
+
+    @property
+    def T(self) -> LowRank:
+        """The transpose."""
+        return LowRank(self.right, self.vectors, self.values, self.left)
+
+    def __matmul__(self, x: jax.Array) -> jax.Array:
+        x = x if self.right is None else self.right * x
+        x = x + self.vectors @ ((self.values - 1) * (self.vectors.T @ x))
+        return x if self.left is None else self.left * x
+
+    def to_dense(self) -> jax.Array:
+        """The matrix as an array."""
+        return jax.vmap(self.__matmul__, out_axes=1)(jnp.eye(len(self.vectors), dtype=jnp.asarray(self.vectors).dtype))
 
 
 class Block(NamedTuple):
@@ -276,10 +324,10 @@ def multiply(space: FlatSpace, matrix: Any, vector: jax.Array, transpose: bool =
     parts = []
     for block, part in zip(space.blocks, space.parts(matrix), strict=True):
         x = vector if len(space.blocks) == 1 else lax.slice_in_dim(vector, block.start, block.stop)
-        if not block.dense:
-            parts.append(part * x)
+        if block.dense or isinstance(part, LowRank):
+            parts.append((part.T if transpose else part) @ x)
         else:
-            parts.append(part.T @ x if transpose else part @ x)
+            parts.append(part * x)
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
 
 

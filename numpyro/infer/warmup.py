@@ -23,7 +23,14 @@ from numpyro.infer.mass_matrix import WelfordState, welford_covariance
 from numpyro.infer.metric import FlatSpace, MassMatrix, flat_space, identity_mass
 from numpyro.infer.step_size import DualAveragingState, dual_averaging
 
-__all__ = ["AdaptWindow", "Adaptation", "HMCAdaptState", "build_adaptation_schedule", "warmup_adapter"]
+__all__ = [
+    "AdaptWindow",
+    "Adaptation",
+    "BaseAdaptation",
+    "HMCAdaptState",
+    "build_adaptation_schedule",
+    "warmup_adapter",
+]
 
 _INITIAL, _FINAL, _FIRST_WINDOW = 75, 50, 25
 
@@ -88,14 +95,17 @@ def build_adaptation_schedule(num_steps: int) -> list[AdaptWindow]:
 
 
 @dataclass(frozen=True)
-class Adaptation:
-    """How step size and mass matrix adapt, as pure functions on flat vectors.
+class BaseAdaptation:
+    """How step size and mass matrix adapt, as pure functions on flat vectors. What is common to all estimators of the
+    mass matrix: the step size.
 
     :param space: the flat coordinates.
     :param num_steps: length of the warm-up.
     :param target_accept_prob: acceptance probability at which the step size is aimed.
+    :param regularize_mass_matrix: whether to shrink estimated covariances.
     :param boldness: dual averaging shrinks towards so many times the present step size.
     :param gamma: strength of that shrinkage; see :func:`~numpyro.infer.step_size.dual_averaging`.
+    :param mass_is_given: whether the user gave an initial mass matrix.
     """
 
     space: FlatSpace
@@ -106,39 +116,89 @@ class Adaptation:
     regularize_mass_matrix: bool = True
     boldness: float = 10.0
     gamma: float = 0.05
+    mass_is_given: bool = False
+
+    def init(self, step_size: float, inverse_mass_matrix: Any, rng_key: Any) -> HMCAdaptState:
+        """The state before the first iteration, in arrays of NumPy."""
+        dtype = self.space.dtype
+        mass = self.initial_mass(inverse_mass_matrix)
+        zero, count = np.zeros((), dtype), np.zeros((), np.int32)
+        averaging = DualAveragingState(zero, zero, zero, count, np.asarray(np.log(self.boldness * step_size), dtype))
+        estimator = self.initial_estimator()
+        return HMCAdaptState(np.asarray(step_size, dtype), *mass, averaging, estimator, count, rng_key)
+
+    def initial_mass(self, inverse_mass_matrix: Any) -> MassMatrix:
+        """The mass matrix before the first iteration."""
+        return identity_mass(self.space, inverse_mass_matrix)
+
+    def initial_estimator(self) -> Any:
+        """The state of the estimator that has seen nothing."""
+        raise NotImplementedError
+
+    def begin(self, gradient: jax.Array, state: HMCAdaptState) -> HMCAdaptState:
+        """Take the gradient at the start of the chain in."""
+        return state
+
+    def update(
+        self, t: Any, accept_prob: Any, position: jax.Array, state: HMCAdaptState, gradient: Any = None
+    ) -> HMCAdaptState:
+        """Take iteration ``t`` of the warm-up in: the step size, and the moments of the position.
+
+        :param t: number of the iteration, counted from 0.
+        :param accept_prob: its acceptance probability.
+        :param position: the draw, as a flat vector.
+        :param gradient: gradient of the potential energy there.
+        """
+        raise NotImplementedError
+
+    @property
+    def renews(self) -> bool:
+        """Whether there are iterations after which :meth:`renew` is called."""
+        return True
+
+    def ends_window(self, state: HMCAdaptState, updated: HMCAdaptState) -> jax.Array:
+        """Whether the update completed a window at whose end the mass matrix is renewed."""
+        raise NotImplementedError
+
+    def renew(self, state: HMCAdaptState) -> HMCAdaptState:
+        """Put the estimated mass matrix to use."""
+        raise NotImplementedError
+
+    def update_step_size(self, t: Any, accept_prob: Any, state: HMCAdaptState) -> HMCAdaptState:
+        """Take an acceptance probability in; the last iteration settles on the average of the step sizes."""
+        if not self.adapt_step_size:
+            return state
+        ss_state = dual_averaging(gamma=self.gamma)[1](self.target_accept_prob - accept_prob, state.ss_state)
+        log_step_size = jnp.where(t == self.num_steps - 1, ss_state.x_avg, ss_state.x_t)
+        limits = jnp.finfo(state.step_size.dtype)
+        step_size = jnp.clip(jnp.exp(log_step_size), limits.tiny, limits.max)
+        return state._replace(step_size=step_size, ss_state=ss_state)
+
+    def restart_step_size(self, state: HMCAdaptState) -> HMCAdaptState:
+        """Begin dual averaging again from the present step size."""
+        return state._replace(ss_state=dual_averaging()[0](jnp.log(self.boldness * state.step_size)))
+
+
+class Adaptation(BaseAdaptation):
+    """The covariance of the draws of a window becomes the inverse mass matrix at its end."""
 
     @property
     def schedule(self) -> np.ndarray:
         """Last iteration of each window."""
         return np.array([window.end for window in build_adaptation_schedule(self.num_steps)], dtype=np.int32)
 
-    def init(self, step_size: float, inverse_mass_matrix: Any, rng_key: Any) -> HMCAdaptState:
-        """The state before the first iteration, in arrays of NumPy."""
-        dtype = self.space.dtype
-        mass = identity_mass(self.space, inverse_mass_matrix)
-        zero, count = np.zeros((), dtype), np.zeros((), np.int32)
+    def initial_estimator(self) -> Any:
+        dtype, count = self.space.dtype, np.zeros((), np.int32)
         estimators = []
         for block in self.space.blocks:
             shape = (block.size, block.size) if block.dense else (block.size,)
             estimators.append(WelfordState(np.zeros(block.size, dtype), np.zeros(shape, dtype), count))
-        averaging = DualAveragingState(zero, zero, zero, count, np.asarray(np.log(self.boldness * step_size), dtype))
-        return HMCAdaptState(
-            np.asarray(step_size, dtype), *mass, averaging, self.space.joined(estimators), count, rng_key
-        )
+        return self.space.joined(estimators)
 
-    def update(self, t: Any, accept_prob: Any, position: jax.Array, state: HMCAdaptState) -> HMCAdaptState:
-        """Take iteration ``t`` of the warm-up in: the step size, and the moments of the position.
-
-        :param t: number of the iteration, counted from 0.
-        :param accept_prob: its acceptance probability.
-        :param position: the draw, as a flat vector.
-        """
-        if self.adapt_step_size:
-            ss_state = dual_averaging(gamma=self.gamma)[1](self.target_accept_prob - accept_prob, state.ss_state)
-            log_step_size = jnp.where(t == self.num_steps - 1, ss_state.x_avg, ss_state.x_t)
-            limits = jnp.finfo(state.step_size.dtype)
-            step_size = jnp.clip(jnp.exp(log_step_size), limits.tiny, limits.max)
-            state = state._replace(step_size=step_size, ss_state=ss_state)
+    def update(
+        self, t: Any, accept_prob: Any, position: jax.Array, state: HMCAdaptState, gradient: Any = None
+    ) -> HMCAdaptState:
+        state = self.update_step_size(t, accept_prob, state)
         if self.adapt_mass_matrix:
             middle = (state.window_idx > 0) & (state.window_idx < len(self.schedule) - 1)
             estimators = []
@@ -151,7 +211,6 @@ class Adaptation:
         return state._replace(window_idx=state.window_idx + at_end)
 
     def ends_window(self, state: HMCAdaptState, updated: HMCAdaptState) -> jax.Array:
-        """Whether the update completed a window at whose end the mass matrix is renewed."""
         middle = (state.window_idx > 0) & (state.window_idx < len(self.schedule) - 1)
         return middle & (updated.window_idx > state.window_idx)
 
@@ -178,10 +237,6 @@ class Adaptation:
         if self.adapt_step_size:
             state = self.restart_step_size(state)
         return state
-
-    def restart_step_size(self, state: HMCAdaptState) -> HMCAdaptState:
-        """Begin dual averaging again from the present step size."""
-        return state._replace(ss_state=dual_averaging()[0](jnp.log(self.boldness * state.step_size)))
 
 
 def warmup_adapter(

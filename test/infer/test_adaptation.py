@@ -130,7 +130,13 @@ def gaussian_potential(z):
 @pytest.mark.parametrize("dense", [False, True])
 def test_a_warmup_adapts_as_the_formulas_say(dense):
     """From the acceptance probabilities and the draws of a warm-up the step sizes and mass matrices are worked out."""
-    kernel = NUTS(potential_fn=gaussian_potential, dense_mass=dense, step_size=0.3, target_accept_prob=0.7)
+    kernel = NUTS(
+        potential_fn=gaussian_potential,
+        dense_mass=dense,
+        step_size=0.3,
+        target_accept_prob=0.7,
+        mass_adaptation="welford",
+    )
     mcmc = MCMC(kernel, num_warmup=200, num_samples=1, progress_bar=False)
     fields = ("accept_prob", "adapt_state.step_size", "adapt_state.inverse_mass_matrix")
     mcmc.warmup(jax.random.PRNGKey(2), collect_warmup=True, extra_fields=fields, init_params=jnp.array([1.0, -1.0]))
@@ -179,7 +185,7 @@ def test_the_acceptance_probability_comes_near_the_target(target):
 
 def test_without_regularization_a_short_window_gives_the_sample_covariance():
     mcmc = MCMC(
-        NUTS(potential_fn=gaussian_potential, regularize_mass_matrix=False),
+        NUTS(potential_fn=gaussian_potential, regularize_mass_matrix=False, mass_adaptation="welford"),
         num_warmup=40,
         num_samples=1,
         progress_bar=False,
