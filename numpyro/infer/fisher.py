@@ -117,8 +117,9 @@ def fisher_low_rank(
     >>> scores = -jnp.linalg.solve(jnp.array([[1.0, 3.0], [3.0, 9.25]]), draws.T).T
     >>> diagonal, vectors, values = fisher_low_rank(draws, scores, jnp.ones(40), rank=2, prior_draws=0.01)
     >>> root = jnp.sqrt(diagonal)
-    >>> LowRank(root, vectors, values, root).to_dense().round(1).tolist()
-    [[1.0, 3.0], [3.0, 9.2...]]
+    >>> print(LowRank(root, vectors, values, root).to_dense().round(1))
+    [[1.  3. ]
+     [3.  9.2]]
     """
     count = jnp.maximum(jnp.sum(weights), 1)
     share = (weights / count)[:, None]

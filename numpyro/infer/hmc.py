@@ -300,7 +300,7 @@ class NUTS(HMC):
     ...     mu = numpyro.sample("mu", dist.Normal(0, 10))
     ...     numpyro.sample("y", dist.Normal(mu, 1), obs=y)
     >>> mcmc = MCMC(NUTS(model), num_warmup=200, num_samples=500, progress_bar=False)
-    >>> mcmc.run(jax.random.PRNGKey(0), np.array([1.0, 2.0, 3.0]))
+    >>> mcmc.run(jax.random.PRNGKey(0), jnp.array([1.0, 2.0, 3.0]))
     >>> bool(abs(mcmc.get_samples()["mu"].mean() - 2) < 0.2)
     True
     """
