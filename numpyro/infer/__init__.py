@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from numpyro.infer import reparam as reparam
     from numpyro.infer.barker import BarkerMH
     from numpyro.infer.ensemble import AIES, ESS
+    from numpyro.infer.gibbs import CustomGibbs, DiscreteGibbs, Gibbs
     from numpyro.infer.hmc import HMC, NUTS
+    from numpyro.infer.hmc_gibbs import DiscreteHMCGibbs, HMCGibbs
     from numpyro.infer.initialization import (
         init_to_feasible,
         init_to_mean,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     )
     from numpyro.infer.mcmc import MCMC
     from numpyro.infer.sa import SA
+    from numpyro.infer.mixed_hmc import MixedHMC
     from numpyro.infer.util import Predictive, initialize_model, log_likelihood
 
 __all__ = [
@@ -33,6 +36,12 @@ __all__ = [
     "NUTS",
     "SA",
     "BarkerMH",
+    "CustomGibbs",
+    "DiscreteGibbs",
+    "DiscreteHMCGibbs",
+    "Gibbs",
+    "HMCGibbs",
+    "MixedHMC",
     "Predictive",
     "init_to_feasible",
     "init_to_mean",
@@ -47,6 +56,12 @@ __all__ = [
 
 _HOMES = {
     "AIES": "ensemble",
+    "CustomGibbs": "gibbs",
+    "DiscreteGibbs": "gibbs",
+    "DiscreteHMCGibbs": "hmc_gibbs",
+    "Gibbs": "gibbs",
+    "HMCGibbs": "hmc_gibbs",
+    "MixedHMC": "mixed_hmc",
     "BarkerMH": "barker",
     "ESS": "ensemble",
     "SA": "sa",
@@ -64,7 +79,7 @@ def __getattr__(name: str) -> Any:
     """Import a name's module when it is asked for, so that importing the package stays quick."""
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    if name in ("convergence", "hmc", "hmc_util", "initialization", "inspect", "mcmc", "reparam", "util"):
+    if name in ("convergence", "gibbs", "hmc", "hmc_gibbs", "hmc_util", "initialization", "inspect", "mcmc", "mixed_hmc", "reparam", "util"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -187,6 +187,12 @@ class Sampler:
         """Whether the chain has something to do before iteration ``stop``."""
         return (chain.phase < RUN) | ((chain.phase == RUN) & (chain.state.i < stop))
 
+    def position(self, state: HMCState, y: jax.Array) -> jax.Array:
+        """The position whose coordinates in :meth:`hamiltonian` are ``y``."""
+        if self.kinetic_fn is not None:
+            return state.z + y
+        return state.z + multiply(self.space, state.adapt_state.mass_matrix_sqrt_inv, y, transpose=True)
+
     def hamiltonian(self, state: HMCState, arrays: Any) -> Hamiltonian:
         """The Hamiltonian in whitened coordinates relative to ``z``; with a user's kinetic energy, in plain ones."""
         space, adapt_state = self.space, state.adapt_state
@@ -196,8 +202,7 @@ class Sampler:
         if kinetic_fn is None:
 
             def potential_and_grad(y: jax.Array) -> tuple[jax.Array, jax.Array]:
-                z = state.z + multiply(space, sqrt_inv, y, transpose=True)
-                potential, gradient = self.potential_and_grad(z, arrays)
+                potential, gradient = self.potential_and_grad(self.position(state, y), arrays)
                 return potential, multiply(space, sqrt_inv, gradient)
 
             return Hamiltonian(potential_and_grad, lambda p: 0.5 * inner_products([(p, p)])[0], lambda p: p)
@@ -243,9 +248,13 @@ class Sampler:
     def start(self, chain: Chain, start: dict[str, Any], arrays: Any) -> Any:
         """Start a trajectory."""
         hamiltonian = self.hamiltonian(chain.state, arrays)
-        energy = start["potential"] + hamiltonian.kinetic(start["point"].momentum)
-        energy = jnp.where(chain.phase < STEP_SIZE, jnp.asarray(_ANY_FINITE, energy.dtype), energy)
+        energy = self.initial_energy(chain, start, hamiltonian)
         return self.trajectory.start(hamiltonian, energy=energy, **start)
+
+    def initial_energy(self, chain: Chain, start: dict[str, Any], hamiltonian: Hamiltonian) -> jax.Array:
+        """Energy at the start of a trajectory."""
+        energy = start["potential"] + hamiltonian.kinetic(start["point"].momentum)
+        return jnp.where(chain.phase < STEP_SIZE, jnp.asarray(_ANY_FINITE, energy.dtype), energy)
 
     def travel(self, chain: Chain, start: dict[str, Any], arrays: Any) -> Outcome:
         """Start a trajectory and carry it to its end."""
@@ -336,7 +345,10 @@ class Sampler:
 
     def _turn(self, chain: Chain, arrays: Any) -> Chain:
         before, start = self.propose(chain)
-        settled = self.settle(before, self.travel(before, start, arrays))
+        return self.learn(before, self.settle(before, self.travel(before, start, arrays)))
+
+    def learn(self, before: Chain, settled: Chain) -> Chain:
+        """Adapt after the turn of a single chain."""
         if self.adaptation.num_steps == 0:
             return settled
 
@@ -349,16 +361,32 @@ class Sampler:
 
         return lax.cond(self.adapts(before), adapt, lambda c: c, settled)
 
-    def transition(self, state: HMCState, arrays: Any) -> HMCState:
-        """One iteration of a chain that runs."""
+    def transition(self, state: HMCState, arrays: Any, stale: jax.Array | None = None) -> HMCState:
+        """One iteration of a chain that runs.
+
+        :param stale: whether the arrays have changed since ``state`` was made, so that its potential energy must be
+            evaluated anew; None if not.
+        """
         zero = jnp.zeros((), jnp.int32)
-        chain = Chain(state, jnp.full((), RUN, jnp.int32), zero, zero, zero, state.rng_key)
-        if not self.find_step_size:
+        phase = jnp.full((), RUN, jnp.int32)
+        if stale is not None:
+            stale = stale | ~jnp.isfinite(state.potential_energy) | (state.i == 0)
+            phase = jnp.where(stale, jnp.where(state.i == 0, GIVEN, RESUME), RUN).astype(jnp.int32)
+        chain = Chain(state, phase, zero, zero, zero, state.rng_key)
+        if stale is None and not self.find_step_size:
             return self._turn(chain, arrays).state
         final = lax.while_loop(
-            lambda c: (c.state.i == state.i) | (c.phase == STEP_SIZE), lambda c: self._turn(c, arrays), chain
+            lambda c: ((c.state.i == state.i) | (c.phase == STEP_SIZE)) & (c.phase != FAILED),
+            lambda c: self._turn(c, arrays),
+            chain,
         )
-        return final.state
+        if stale is None:
+            return final.state
+        # The density is zero there, or has no gradient: the chain waits for other arrays.
+        waits = final.phase == FAILED
+        waiting = state._replace(i=state.i + 1, potential_energy=final.state.potential_energy, diverging=waits)
+        waiting = waiting._replace(rng_key=final.state.rng_key)
+        return jax.tree.map(lambda a, b: _where(waits, a, b), waiting, final.state)
 
     def advance(
         self, chain: Chain, draws: dict[str, Any], arrays: Any, stop: Any, first: Any, thinning: Any

@@ -23,7 +23,7 @@ import jax
 from jax.flatten_util import ravel_pytree
 import jax.numpy as jnp
 
-from numpyro.infer.chain import FAILED, GIVEN, SEARCH, Chain, HMCState, Sampler
+from numpyro.infer.chain import FAILED, GIVEN, SEARCH, Chain, HMCState, Sampler, strongly_typed
 from numpyro.infer.fisher import FisherAdaptation, LowRankFisherAdaptation
 from numpyro.infer.initialization import init_to_uniform, uniform_radius
 from numpyro.infer.integrator import euclidean_kinetic_energy
@@ -56,7 +56,11 @@ class Program:
         self.transition = jax.jit(
             lambda state, arrays: sampler.unravel(sampler.transition(sampler.ravel(state), arrays))
         )
+        self.transition_after_change = jax.jit(
+            lambda state, arrays, stale: sampler.unravel(sampler.transition(sampler.ravel(state), arrays, stale))
+        )
         self.begin = jax.jit(self._begin)
+        self.find_start = jax.jit(self._find_start)
         self.compiled: dict[Any, Any] = {}
 
     def _begin(self, rng_key: Any, position: jax.Array | None, arrays: Any) -> tuple[HMCState, Any]:
@@ -68,6 +72,15 @@ class Program:
         chain = Chain(jax.tree.map(jnp.asarray, state), phase, zero, zero, zero, rng_key)
         chain, _ = sampler.advance(chain, {}, arrays, 0, 0, 1)
         return sampler.unravel(chain.state), chain.phase == FAILED
+
+    def _find_start(self, rng_key: Any, position: jax.Array | None, arrays: Any) -> HMCState:
+        """The same by evaluations alone, so that no trajectory is compiled; where there is no start the potential
+        energy is infinite."""
+        start = self.target.find_start(rng_key, position, arrays, with_gradient=True)
+        state = self.sampler.initial_state(rng_key)._replace(
+            z=start.position, z_grad=start.gradient, potential_energy=start.potential_energy
+        )
+        return self.sampler.unravel(strongly_typed(jax.tree.map(jnp.asarray, state)))
 
 
 class HMC(TargetKernel):
@@ -275,6 +288,29 @@ class HMC(TargetKernel):
     def postprocess_fn(self, model_args: tuple[Any, ...] = (), model_kwargs: Any = None) -> Callable[[Any], Any]:
         """The function from unconstrained parameters to the values of latent and deterministic sites."""
         return super().postprocess_fn(model_args, model_kwargs)
+
+    def find_start(
+        self,
+        rng_key: Any,
+        num_warmup: int,
+        init_params: Any = None,
+        model_args: tuple[Any, ...] = (),
+        model_kwargs: dict[str, Any] | None = None,
+    ) -> HMCState:
+        """What :meth:`init` gives, for a kernel that is part of another one: quicker to compile, and the step size is
+        not searched for until the first iteration. Where there is no start the potential energy is infinite."""
+        program, arrays = self.program(num_warmup, model_args, model_kwargs or {}, init_params)
+        position = None if init_params is None else program.sampler.space.ravel(init_params)
+        return program.find_start(rng_key, position, arrays)
+
+    def sample_after_change(
+        self, state: HMCState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any], changed: Any
+    ) -> HMCState:
+        """:meth:`refresh` if ``changed``, then :meth:`sample`, with a single call of the gradient in the program."""
+        if type(self).sample is not HMC.sample or type(self).refresh is not HMC.refresh:
+            return super().sample_after_change(state, model_args, model_kwargs, changed)
+        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
+        return program.transition_after_change(state, arrays, changed)
 
     def refresh(self, state: HMCState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None) -> HMCState:
         """Evaluate the potential energy and its gradient anew, for other arguments of the model."""

@@ -161,7 +161,13 @@ def first_valid(
     :param attempt: from a random key to a candidate, a pytree.
     :param is_valid: from a candidate to a boolean scalar.
     """
-    blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(attempt, rng_key))
+
+    def nothing(x: Any) -> jax.Array:
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jnp.broadcast_to(rng_key, x.shape)
+        return jnp.zeros(x.shape, x.dtype)
+
+    blank = jax.tree.map(nothing, jax.eval_shape(attempt, rng_key))
 
     def retry(carry: tuple[Any, ...]) -> tuple[Any, ...]:
         count, _, _ = carry

@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from jax import lax
+
 from numpyro.util import identity
 
 __all__ = ["MCMCKernel"]
@@ -102,7 +104,7 @@ class MCMCKernel(ABC):
         """
         return self.is_pure
 
-    def check_start(
+    def check_start(  # noqa: B027
         self, state: Any, init_params: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]
     ) -> None:
         """Raise an error if a chain cannot begin with ``state``, which :meth:`init` made within a compiled program.
@@ -129,6 +131,14 @@ class MCMCKernel(ABC):
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `refresh`, so it cannot be a part of a composite kernel."
         )
+
+    def sample_after_change(
+        self, state: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any], changed: Any
+    ) -> Any:
+        """One iteration from a state that was made for other arguments of the model if ``changed``, a boolean scalar;
+        for kernels that are part of another one."""
+        fresh = lax.cond(changed, lambda s: self.refresh(s, model_args, model_kwargs), lambda s: s, state)
+        return self.sample(fresh, model_args, model_kwargs)
 
     def wrap_model(self, wrapper: Callable[..., Any]) -> MCMCKernel:
         """The same kernel for the model ``wrapper(model)``."""

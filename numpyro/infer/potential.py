@@ -354,8 +354,10 @@ def _check_latent(latent: dict[str, dict[str, Any]]) -> None:
     if discrete:
         raise ValueError(
             f"the latent sites {', '.join(map(repr, discrete))} are discrete, so the posterior has no gradient in "
-            f"them. Sum them out (for instance "
-            "with MixtureSameFamily), or observe them; sampling discrete sites by enumeration is not available yet."
+            f"them. Sample them along with the others, by DiscreteHMCGibbs(NUTS(model)) or MixedHMC(HMC(model)), or by "
+            "a function of your own in HMCGibbs or Gibbs; a model without continuous latent sites by "
+            "DiscreteGibbs(model). Or sum them out (for instance with MixtureSameFamily), or observe them: sampling "
+            "discrete sites by enumeration is not available yet."
         )
     for name, site in latent.items():
         if shape_of(site["value"]) and 0 in shape_of(site["value"]):
