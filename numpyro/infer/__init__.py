@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpyro.infer.ensemble import AIES, ESS
     from numpyro.infer.gibbs import CustomGibbs, DiscreteGibbs, Gibbs
     from numpyro.infer.hmc import HMC, NUTS
-    from numpyro.infer.hmc_gibbs import DiscreteHMCGibbs, HMCGibbs
+    from numpyro.infer.hmc_gibbs import HMCECS, DiscreteHMCGibbs, HMCGibbs
     from numpyro.infer.initialization import (
         init_to_feasible,
         init_to_mean,
@@ -32,6 +32,7 @@ __all__ = [
     "AIES",
     "ESS",
     "HMC",
+    "HMCECS",
     "MCMC",
     "NUTS",
     "SA",
@@ -66,6 +67,7 @@ _HOMES = {
     "ESS": "ensemble",
     "SA": "sa",
     "HMC": "hmc",
+    "HMCECS": "ecs",
     "MCMC": "mcmc",
     "NUTS": "hmc",
     "Predictive": "util",

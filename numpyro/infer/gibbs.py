@@ -222,7 +222,7 @@ def _checked(new: Any, old: dict[str, Any]) -> dict[str, Any]:
     return checked
 
 
-class _ByShapes:
+class ByShapes:
     """Mixin: what is found out about a model once for each kind of arguments."""
 
     _layouts: dict[Any, Any]
@@ -242,7 +242,7 @@ class _ByShapes:
         return self.__dict__ | {"_layouts": {}}
 
 
-class DiscreteGibbs(_ByShapes, MCMCKernel):
+class DiscreteGibbs(ByShapes, MCMCKernel):
     """Updates each element of the discrete latent sites in turn, in random order.
 
     By itself it samples models whose latent sites are all discrete; as a block of :class:`Gibbs` the discrete sites of
@@ -407,7 +407,7 @@ class _Layout:
     deterministic: tuple[str, ...]
 
 
-class Gibbs(_ByShapes, MCMCKernel):
+class Gibbs(ByShapes, MCMCKernel):
     """Updates the latent sites of a model block by block, each block by a kernel of its own.
 
     An iteration runs each block's kernel once, in order, on the model given the current values of all sites that the

@@ -9,14 +9,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpyro.infer.conditioning import GIBBS_SITES_KWARG, discrete_latent_sites
+from numpyro.infer.ecs import HMCECS, HMCECSState, estimate_likelihood
 from numpyro.infer.gibbs import CustomGibbs, DiscreteGibbs, Gibbs, GibbsState, GibbsUpdateFn
 from numpyro.infer.hmc import HMC
 
 __all__ = [
     "GIBBS_SITES_KWARG",
+    "HMCECS",
     "DiscreteHMCGibbs",
+    "HMCECSState",
     "HMCGibbs",
     "HMCGibbsState",
+    "estimate_likelihood",
 ]
 
 

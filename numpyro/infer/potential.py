@@ -32,7 +32,11 @@ from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.initialization import given_values, init_to_uniform, uniform_radius
 from numpyro.primitives import Messenger
 
-__all__ = ["LatentSite", "ModelPotential", "build_potential", "site_log_prob"]
+__all__ = ["UNCONSTRAINED_PARAMS", "LatentSite", "ModelPotential", "build_potential", "site_log_prob"]
+
+
+UNCONSTRAINED_PARAMS = "unconstrained_params"
+"""Type of the message by which a handler asks for the unconstrained parameters of the evaluation it is part of."""
 
 
 _MUST_NOT_CHANGE = (
@@ -97,6 +101,9 @@ class _Unconstrained(Messenger):
         if name not in self.params:
             if msg["value"] is None and name not in self.sites:
                 raise ValueError(f"the model has a latent site '{name}' that {_NOT_BEFORE}")
+        if msg["type"] == UNCONSTRAINED_PARAMS:
+            msg["value"] = self.params
+        if msg["type"] != "sample" or name not in self.params or msg.get("scan") == "tell":
             return
         site = self.sites[name]
         self._check_shape(site, msg)
