@@ -549,10 +549,13 @@ def _fields(kernel: Any, extra_fields: tuple[str, ...]) -> tuple[tuple[str, ...]
 
 def _field(state: Any, path: str) -> Any:
     """A field of a state, or a field of a field: ``"adapt_state.step_size"``. A dot in front hides it from the user."""
+    """A field of a state, or a field of a field: ``"adapt_state.step_size"``; tuples have numbers as names."""
     value = state
     for name in path.removeprefix(".").split("."):
         if isinstance(value, Mapping) and name in value:
             value = value[name]
+        elif isinstance(value, tuple) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
         elif not isinstance(value, Mapping) and hasattr(value, name):
             value = getattr(value, name)
         else:
