@@ -29,6 +29,7 @@ __all__ = [
     "conditioned",
     "discrete_latent_sites",
     "discrete_support_sizes",
+    "drawn_trace",
     "finite_support",
     "inputs_of_outputs",
     "latent_sample_sites",
@@ -109,8 +110,15 @@ def prototype_trace(
     :param model_args: arguments of the model.
     :param model_kwargs: keyword arguments of the model.
     """
-    seeded = substitute(seed(model, rng_seed=rng_key), substitute_fn=init_to_sample)
-    return trace(seeded).get_trace(*model_args, **(model_kwargs or {}))
+    return drawn_trace(model, rng_key, model_args, model_kwargs or {}, {})
+
+
+def drawn_trace(
+    model: Model, rng_key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], values: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """:func:`prototype_trace` with given values of some latent sites."""
+    drawn = substitute(seed(model, rng_seed=rng_key), substitute_fn=init_to_sample)
+    return trace(substitute(drawn, data=values)).get_trace(*args, **kwargs)
 
 
 def latent_sample_sites(model_trace: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:

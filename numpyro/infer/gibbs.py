@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro._shapes import shape_of
-from numpyro.handlers import seed, substitute, trace
+from numpyro.handlers import seed, trace
 from numpyro.infer.arguments import combine, partition
 from numpyro.infer.chain import strongly_typed
 from numpyro.infer.conditioning import (
@@ -30,6 +30,7 @@ from numpyro.infer.conditioning import (
     conditioned,
     discrete_latent_sites,
     discrete_support_sizes,
+    drawn_trace,
     inputs_of_outputs,
     latent_sample_sites,
     listed,
@@ -617,11 +618,11 @@ class Gibbs(ByShapes, MCMCKernel):
                     f"`init_params` has values for some sites of {type(kernel).__name__}, but none for "
                     f"{listed(missing)}. Give them all, in unconstrained space, or none."
                 )
+        fixed = {name: value for name, value in fixed.items() if name in layout.shapes}
         prior_key, *keys = jax.random.split(rng_key, len(self._blocks) + 1)
 
         def attempt(key: Any) -> GibbsState:
-            model = substitute(self._conditioned, data={name: fixed[name] for name in fixed if name in layout.shapes})
-            recorded = prototype_trace(model, key, model_args, model_kwargs)
+            recorded = drawn_trace(self._conditioned, key, model_args, model_kwargs, fixed)
             values = {name: jnp.asarray(recorded[name]["value"], layout.dtypes[name]) for name in layout.shapes}
             states: list[Any] = []
             for (kernel, _), own, own_key in zip(self._blocks, layout.sites, keys, strict=True):

@@ -319,7 +319,8 @@ def build_potential(
         sites[name] = LatentSite(
             name, support, is_static, value.shape, tuple(transform.inverse_shape(value.shape)), value.dtype
         )
-    unknown = [name for name in given_values(init_strategy) if name not in sites]
+    # An observed site may be a latent one of the whole model that another kernel updates.
+    unknown = [name for name in given_values(init_strategy) if name not in {*sites, *info["observed"]}]
     if unknown:
         warnings.warn(
             f"init_to_value gives values for {', '.join(map(repr, unknown))}, which are no latent sites of the model "
