@@ -188,7 +188,7 @@ def discrete_gibbs_sweep(
     :returns: the new values and their potential energy.
 
     >>> z, energy = discrete_gibbs_sweep(
-    ...     jax.random.PRNGKey(0), {"a": jnp.array([0, 1])}, 1.0, lambda z: 50.0 * jnp.sum(z["a"]), np.array([2, 2]),
+    ...     jax.random.PRNGKey(0), {"a": jnp.array([0, 1])}, 50.0, lambda z: 50.0 * jnp.sum(z["a"]), np.array([2, 2]),
     ...     select_discrete_proposal(random_walk=False, modified=False))
     >>> z["a"].tolist(), float(energy)
     ([0, 0], 0.0)

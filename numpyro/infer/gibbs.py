@@ -711,9 +711,17 @@ class Gibbs(ByShapes, MCMCKernel):
             values |= self._constrain(kernel, z, args, _given_others(values, own, kwargs))
         return values
 
-    def refresh(self, state: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None) -> Any:
-        """The same state: :meth:`sample` looks after the blocks."""
-        return state
+    def refresh(
+        self, state: GibbsState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None
+    ) -> GibbsState:
+        """The state for other arguments of the model. :meth:`sample` looks after all blocks but the last, which it only
+        refreshes if others have moved."""
+        kwargs = model_kwargs or {}
+        layout = self._layout(model_args, kwargs)
+        values = self._values(state.block_states, layout, model_args, kwargs)
+        given = _given_others(values, layout.sites[-1], kwargs)
+        last = self._blocks[-1][0].refresh(state.block_states[-1], model_args, given)
+        return state._replace(block_states=(*state.block_states[:-1], last))
 
     def wrap_model(self, wrapper: Callable[..., Any]) -> Gibbs:
         """The same kernel for the model ``wrapper(model)``."""

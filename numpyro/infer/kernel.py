@@ -104,7 +104,7 @@ class MCMCKernel(ABC):
         """
         return self.is_pure
 
-    def check_start(  # noqa: B027
+    def check_start(
         self, state: Any, init_params: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]
     ) -> None:
         """Raise an error if a chain cannot begin with ``state``, which :meth:`init` made within a compiled program.

@@ -356,6 +356,18 @@ def test_runs_go_on_from_a_state_with_new_random_numbers(engine_run):
     assert int(mcmc.last_state.hmc_state.i) == int(state.hmc_state.i) + 60
 
 
+def test_a_refreshed_state_is_for_the_new_arguments():
+    kernel = HMCGibbs(NUTS(two_normals), gibbs_fn=update_x, gibbs_sites=["x"])
+
+    @jax.jit
+    def energies():
+        state = kernel.init(KEY, 0, {"x": 1.0, "z": 2.0}, (1.0,), {})
+        return state.hmc_state.potential_energy, kernel.refresh(state, (7.0,), {}).hmc_state.potential_energy
+
+    before, after = energies()
+    assert_allclose(after - before, ((7.0 - 3.0) ** 2 - (1.0 - 3.0) ** 2) / 2, rtol=1e-5)
+
+
 def test_a_pickled_sampler_goes_on(engine_run):
     kernel = HMCGibbs(NUTS(two_normals), gibbs_fn=update_x, gibbs_sites=["x"])
     mcmc = MCMC(kernel, num_warmup=5, num_samples=5, progress_bar=False)
