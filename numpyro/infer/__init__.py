@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from numpyro.infer import reparam as reparam
     from numpyro.infer.barker import BarkerMH
     from numpyro.infer.ensemble import AIES, ESS
+    from numpyro.infer.ecs import HMCECS
     from numpyro.infer.gibbs import CustomGibbs, DiscreteGibbs, Gibbs
     from numpyro.infer.hmc import HMC, NUTS
-    from numpyro.infer.hmc_gibbs import HMCECS, DiscreteHMCGibbs, HMCGibbs
+    from numpyro.infer.hmc_gibbs import DiscreteHMCGibbs, HMCGibbs
     from numpyro.infer.initialization import (
         init_to_feasible,
         init_to_mean,
