@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpyro.infer import reparam as reparam
     from numpyro.infer.barker import BarkerMH
-    from numpyro.infer.ensemble import AIES, ESS
     from numpyro.infer.ecs import HMCECS
+    from numpyro.infer.ensemble import AIES, ESS
     from numpyro.infer.gibbs import CustomGibbs, DiscreteGibbs, Gibbs
     from numpyro.infer.hmc import HMC, NUTS
     from numpyro.infer.hmc_gibbs import DiscreteHMCGibbs, HMCGibbs
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         init_to_value,
     )
     from numpyro.infer.mcmc import MCMC
-    from numpyro.infer.sa import SA
     from numpyro.infer.mixed_hmc import MixedHMC
+    from numpyro.infer.sa import SA
     from numpyro.infer.util import Predictive, initialize_model, log_likelihood
 
 __all__ = [
@@ -77,12 +77,26 @@ _HOMES = {
     **{name: "initialization" for name in __all__ if name.startswith("init_to_")},
 }
 
+_MODULES = (
+    "convergence",
+    "gibbs",
+    "hmc",
+    "hmc_gibbs",
+    "hmc_util",
+    "initialization",
+    "inspect",
+    "mcmc",
+    "mixed_hmc",
+    "reparam",
+    "util",
+)
+
 
 def __getattr__(name: str) -> Any:
     """Import a name's module when it is asked for, so that importing the package stays quick."""
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    if name in ("convergence", "gibbs", "hmc", "hmc_gibbs", "hmc_util", "initialization", "inspect", "mcmc", "mixed_hmc", "reparam", "util"):
+    if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

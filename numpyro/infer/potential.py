@@ -96,14 +96,13 @@ class _Unconstrained(Messenger):
 
     def process_message(self, msg: dict[str, Any]) -> None:
         name = msg["name"]
+        if msg["type"] == UNCONSTRAINED_PARAMS:
+            msg["value"] = self.params
         if msg["type"] != "sample" or msg.get("scan") == "tell":
             return
         if name not in self.params:
             if msg["value"] is None and name not in self.sites:
                 raise ValueError(f"the model has a latent site '{name}' that {_NOT_BEFORE}")
-        if msg["type"] == UNCONSTRAINED_PARAMS:
-            msg["value"] = self.params
-        if msg["type"] != "sample" or name not in self.params or msg.get("scan") == "tell":
             return
         site = self.sites[name]
         self._check_shape(site, msg)
