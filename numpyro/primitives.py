@@ -642,7 +642,9 @@ class plate(Messenger):
             fn = fn.expand((*sample_shape, *fn.batch_shape))
             msg["kwargs"]["sample_shape"] = ()
         if len(fn.batch_shape) < -self.dim or fn.batch_shape[self.dim] != self.subsample_size:
-            validate_batch_shape(fn, reversed(msg["cond_indep_stack"]), msg["name"])
+            frames = msg["cond_indep_stack"]
+            around = [plate.frame for plate in _active_plates() if plate.frame not in frames]
+            validate_batch_shape(fn, reversed(frames), msg["name"], around)
             own = (self.subsample_size,) + (1,) * (-self.dim - 1)
             fn = fn.expand(broadcast_shapes(fn.batch_shape, own))
         msg["fn"] = fn

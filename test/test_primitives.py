@@ -750,3 +750,14 @@ def test_drawing_under_vmap_gives_different_draws():
     draw = jax.jit(jax.vmap(lambda key: seed(regression, rng_seed=key)(jnp.arange(3.0), None)))
     draws = draw(jax.random.split(jax.random.key(0), 5))
     assert draws.shape == (5, 3) and len(np.unique(draws[:, 0])) == 5
+
+
+def test_conflict_with_the_inner_plate_names_the_outer_one_too():
+    def model():
+        with numpyro.plate("rows", 3), numpyro.plate("columns", 4):
+            numpyro.sample("x", dist.Normal(jnp.zeros((3, 4)), 1.0))
+
+    with pytest.raises(ValueError) as error:
+        seed(model, 0)()
+    for words in ["plate 'rows' of size 3 at dim -1", "plate 'columns' of size 4 at dim -2", r"batch shape \(3, 4\)"]:
+        error.match(words)

@@ -51,6 +51,35 @@ def log_indicator(inside: Any) -> Any:
     return jnp.where(inside, 0.0, -jnp.inf)
 
 
+@jax.custom_jvp
+def log_sigmoid(x: Any) -> Any:
+    r""":math:`-\log(1 + e^{-x})`, whose derivative is computed from the same exponential.
+
+    >>> round(log_sigmoid(jnp.float32(0.0)).item(), 4), log_sigmoid(jnp.float32(-1e4)).item()
+    (-0.6931, -10000.0)
+    """
+    return jnp.minimum(x, 0.0) - jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+@log_sigmoid.defjvp
+def _log_sigmoid_jvp(primals: Any, tangents: Any) -> Any:
+    [x], [tangent] = primals, tangents
+    return log_sigmoid(x), _sigmoid_of_minus(x) * tangent
+
+
+@jax.custom_jvp
+def _sigmoid_of_minus(x: Any) -> Any:
+    small = jnp.exp(-jnp.abs(x))
+    return jnp.where(x > 0, small, 1.0) / (1 + small)
+
+
+@_sigmoid_of_minus.defjvp
+def _sigmoid_of_minus_jvp(primals: Any, tangents: Any) -> Any:
+    [x], [tangent] = primals, tangents
+    value = _sigmoid_of_minus(x)
+    return value, -value * (1 - value) * tangent
+
+
 def log1p_square(x: Any) -> Any:
     r""":math:`\log(1 + x^2)`, also where the square is too large for a number.
 

@@ -26,12 +26,13 @@ def site_description(
     return f"Site '{name}' ({listing}; batch shape {tuple(batch_shape)}, event shape {tuple(event_shape)}{value})."
 
 
-def validate_batch_shape(d: Any, plates: Iterable[Any], name: str = "") -> None:
+def validate_batch_shape(d: Any, plates: Iterable[Any], name: str = "", around: Iterable[Any] = ()) -> None:
     """Check that a distribution can live under the plates around it.
 
     :param d: a distribution.
     :param plates: frames with ``name``, ``dim`` and ``size``.
     :param name: the site's name, for the message.
+    :param around: frames of the plates around those, which are named in the message but not checked.
     :raises ValueError: naming site, plates, shapes and remedy, where a batch dimension is neither 1 nor its plate's
         size.
 
@@ -46,7 +47,7 @@ def validate_batch_shape(d: Any, plates: Iterable[Any], name: str = "") -> None:
         if len(batch_shape) < -plate.dim or batch_shape[plate.dim] in (1, plate.size):
             continue
         size = batch_shape[plate.dim]
-        where = site_description(name, plates, batch_shape, d.event_shape)
+        where = site_description(name, [*around, *plates], batch_shape, d.event_shape)
         raise ValueError(
             f"{where} Its batch shape has size {size} at dim {plate.dim}, where plate '{plate.name}' has size "
             f"{plate.size}. "

@@ -327,6 +327,7 @@ def build_potential(
             f"{', '.join(map(repr, sites))}).",
             stacklevel=2,
         )
+    _check_given(given_values(init_strategy), sites)
     return ModelPotential(
         model,
         sites,
@@ -336,6 +337,21 @@ def build_potential(
         forward_mode_differentiation,
         info["observed"],
     )
+
+
+def _check_given(values: dict[str, Any], sites: dict[str, LatentSite]) -> None:
+    """Raise an error for an initial value that lies outside the support of its site."""
+    for name, value in values.items():
+        site = sites.get(name)
+        if site is None or not site.is_static or isinstance(value, jax.core.Tracer):
+            continue
+        if np.ndim(value) < site.support.event_dim:
+            continue
+        if not np.all(np.asarray(site.support(value))):
+            raise ValueError(
+                f"init_to_value gives site '{name}' the value {np.asarray(value)}, which lies outside its support "
+                f"{site.support}. Give a value inside."
+            )
 
 
 def _draws(sites: Iterable[dict[str, Any]]) -> bool:

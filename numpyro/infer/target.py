@@ -20,6 +20,7 @@ from jax.extend.core import jaxpr_as_fun
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro.distributions import Distribution
 from numpyro.infer.arguments import Static, combine, partition
 from numpyro.infer.initialization import MAX_ATTEMPTS, first_valid, init_to_uniform
 from numpyro.infer.integrator import value_and_grad
@@ -297,7 +298,8 @@ class TargetKernel(MCMCKernel):
         arrays, static = partition((args, kwargs))
         shapes = tuple((np.shape(array), np.dtype(array.dtype).name) for array in arrays)
         layout = None if prototype is None else _hashable(prototype)
-        key: tuple[Any, ...] = (num_warmup, static, shapes, layout, jnp.result_type(float).name, jax.default_backend())
+        modes = (jnp.result_type(float).name, jax.default_backend(), Distribution._validate_args)
+        key: tuple[Any, ...] = (num_warmup, static, shapes, layout, *modes)
 
         def build(takes_arrays: bool) -> Any:
             return self.compose(self._target(arrays, static, prototype, takes_arrays), num_warmup)

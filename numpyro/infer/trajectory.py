@@ -118,8 +118,8 @@ class _Branch(NamedTuple):
     :param momentum_sum: sum of its momenta.
     :param log_weight: logarithm of the sum of ``exp(initial energy - H)``.
     :param size: number of its states.
-    :param checkpoints: for each open subtree: momentum of its first state, sum of momenta before that, momentum before
-        that; the last row is scratch.
+    :param checkpoints: for each open subtree: momentum of its first state, sum of momenta up to and with that, momentum
+        before that; the last row is scratch.
     """
 
     end: Point
@@ -232,7 +232,7 @@ class NUTSTrajectory:
         leaf = branch.size
         is_even = (leaf & 1) == 0
         row = jnp.where(is_even, lax.population_count(leaf), branch.checkpoints.shape[0] - 1)
-        entry = jnp.stack([end.momentum, branch.momentum_sum, branch.end.momentum])
+        entry = jnp.stack([end.momentum, momentum_sum, branch.end.momentum])
         checkpoints = lax.dynamic_update_index_in_dim(branch.checkpoints, entry, row, 0)
         turning = self._is_turning(hamiltonian, checkpoints, leaf, end.momentum, momentum_sum)
         branch = _Branch(
@@ -264,13 +264,19 @@ class NUTSTrajectory:
 
         def body(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             row, _ = state
-            rows = lax.dynamic_slice_in_dim(checkpoints, row, 2, 0)
-            (first, before, _), (middle, before_middle, previous) = rows[0], rows[1]
-            whole = _any_turns(hamiltonian, (first, last, total - before))
 
+            def entry(row: jax.Array, part: int) -> jax.Array:
+                return lax.dynamic_slice(checkpoints, (row, part, 0), (1, 1, last.size)).ravel()
+
+            first, sum_at_first = entry(row, 0), entry(row, 1)
+            whole = _any_turns(hamiltonian, (first, last, total - sum_at_first + first))
+
+            # What a branch needs is read within it: handed over, it would be copied.
             def halves() -> jax.Array:
-                left = (first, middle, before_middle + middle - before)
-                return _any_turns(hamiltonian, left, (previous, last, total - before_middle + previous))
+                first, sum_at_first = entry(row, 0), entry(row, 1)
+                middle, sum_at_middle, previous = (entry(row + 1, part) for part in range(3))
+                left = (first, middle, sum_at_middle - sum_at_first + first)
+                return _any_turns(hamiltonian, left, (previous, last, total - sum_at_middle + middle + previous))
 
             # Half of the subtrees are pairs of states, which have no halves. A branch costs about as much as the
             # arithmetic on vectors of some dozens of elements.

@@ -349,6 +349,12 @@ def test_initial_value_of_the_wrong_shape():
         initialize_model(jax.random.key(0), hierarchical, init_strategy=strategy, model_args=(X, Y))
 
 
+def test_initial_value_outside_the_support_names_site_and_support():
+    with pytest.raises(ValueError, match=r"site 'tau' the value -1.0, .* support Positive"):
+        strategy = init_to_value(values={"tau": -1.0})
+        initialize_model(jax.random.key(0), hierarchical, init_strategy=strategy, model_args=(X, Y))
+
+
 def test_initial_value_for_an_unknown_site_warns():
     with pytest.warns(UserWarning, match="'typo'"):
         strategy = init_to_value(values={"typo": 1.0})

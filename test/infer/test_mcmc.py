@@ -718,3 +718,17 @@ def test_a_kernel_says_what_it_does_not_offer():
         RandomWalk().wrap_model(lambda m: m)
     with pytest.raises(TypeError, match="abstract"):
         MCMCKernel()
+
+
+def test_switching_validation_on_makes_another_program():
+    def model():
+        numpyro.sample("x", dist.Normal(0.0, 1.0))
+        numpyro.sample("y", dist.Uniform(0.0, -1.0), obs=0.5)
+
+    def run():
+        MCMC(NUTS(model), num_warmup=1, num_samples=1, progress_bar=False).run(KEY)
+
+    with pytest.raises(RuntimeError, match="Site 'y'"):
+        run()
+    with numpyro.validation_enabled(), pytest.raises(ValueError, match="Uniform: parameter 'low'"):
+        run()

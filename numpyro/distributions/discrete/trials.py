@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from numpyro.distributions import constraints
-from numpyro.distributions._special import betainc, log_indicator, xlog1py, xlogy
+from numpyro.distributions._special import betainc, log_indicator, log_sigmoid, xlog1py, xlogy
 from numpyro.distributions.discrete.log_mass import log_binomial
 from numpyro.distributions.discrete.shared import over_batch, range_over_batch, to_logits
 from numpyro.distributions.distribution import Distribution
@@ -118,10 +118,8 @@ class BernoulliLogits(_BernoulliBase):
 
     def log_prob(self, value: Any) -> Any:
         value = jnp.asarray(value)
-        success, logits = value == 1, jnp.asarray(self.logits)
-        # log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), whose second term is the same for both values
-        towards = jnp.maximum(jnp.where(success, -1.0, 1.0) * logits, 0.0)
-        return log_indicator(success | (value == 0)) - towards - jnp.log1p(jnp.exp(-jnp.abs(logits)))
+        success, logits = value == 1, jnp.asarray(self.logits, jnp.result_type(self.logits, float))
+        return log_sigmoid(jnp.where(success, logits, -logits)) + log_indicator(success | (value == 0))
 
     def entropy(self) -> Any:
         logits = jnp.asarray(self.logits, jnp.result_type(float))
