@@ -118,7 +118,11 @@ class _MixtureBase(Distribution):
 
     def log_prob(self, value: Any, intermediates: Any = None) -> Any:
         """Log density of the mixture, over all components, wherever the value came from."""
-        return logsumexp(self.component_log_probs(value), -1)
+        terms = self.component_log_probs(value)
+        # Where every component gives -inf, the weights of their derivatives would be 0 / 0.
+        is_impossible = jnp.all(terms == -jnp.inf, -1)
+        total = logsumexp(jnp.where(is_impossible[..., None], 0.0, terms), -1)
+        return jnp.where(is_impossible, -jnp.inf, total)
 
     def cdf(self, samples: Any) -> Any:
         return (jnp.asarray(self._mixing_distribution.probs) * self.component_cdf(samples)).sum(-1)
