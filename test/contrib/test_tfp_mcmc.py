@@ -143,6 +143,8 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_probability", None)
     with pytest.raises(ImportError, match="pip install tensorflow-probability, or tfp-nightly"):
         tfp_mcmc.NoUTurnSampler(model, step_size=0.1)
+    # To look at a class is no error.
+    assert tfp_mcmc.NoUTurnSampler.kernel_class.__name__ == "NoUTurnSampler"
 
 
 def make_kernels(tfp):

@@ -69,12 +69,28 @@ def _tfp_mcmc() -> Any:
         ) from error
 
 
+class _Unavailable:
+    """Stands for a class of TFP where there is no TFP: to ask for it is no error, to call it is one."""
+
+    def __init__(self, name: str, error: ImportError) -> None:
+        self.__name__ = name
+        self._error = error
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise self._error
+
+
 class _KernelClass:
     """The class of TFP that has the name of the class of ours, looked up when it is asked for."""
 
     def __get__(self, instance: Any, owner: type) -> Any:
         name = owner.__name__
-        return None if name == "TFPKernel" else getattr(_tfp_mcmc(), name)
+        if name == "TFPKernel":
+            return None
+        try:
+            return getattr(_tfp_mcmc(), name)
+        except ImportError as error:
+            return _Unavailable(name, error)
 
 
 class TFPKernel(TargetKernel):
@@ -114,6 +130,8 @@ class TFPKernel(TargetKernel):
                 "TFPKernel is no kernel by itself: write TFPKernel[tfp.mcmc.NoUTurnSampler](model, step_size=0.1), or "
                 "take a class of this module such as NoUTurnSampler."
             )
+        if isinstance(kernel_class, _Unavailable):
+            kernel_class()
         if "target_log_prob_fn" in kernel_kwargs:
             raise TypeError(
                 f"{kernel_class.__name__} takes its target from `model` or `potential_fn` here; leave out "
