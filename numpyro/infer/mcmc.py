@@ -217,9 +217,7 @@ class MCMC:
             Request(rng_key, args, kwargs, tuple(extra_fields), init_params, self._warmup_state),
             self._plan(self._warmup_state),
         )
-        if diagnostic_warnings_enabled():
-            for message in self.diagnose():
-                warnings.warn(message, DiagnosticWarning, stacklevel=find_stack_level())
+        self._warn_of_signs()
 
     def _plan(self, resumed: Any) -> Plan:
         """What :meth:`run` does, going on from the state ``resumed``, or from the start if that is None."""
@@ -247,6 +245,13 @@ class MCMC:
         self._run(unfinished.kind, unfinished.request(args, kwargs), Plan(*unfinished.plan), must_resume=True)
         if unfinished.kind == "warmup":
             self._warmup_state = self._last_state
+        else:
+            self._warn_of_signs()
+
+    def _warn_of_signs(self) -> None:
+        if diagnostic_warnings_enabled():
+            for message in self.diagnose():
+                warnings.warn(message, DiagnosticWarning, stacklevel=find_stack_level())
 
     @property
     def is_unfinished(self) -> bool:

@@ -25,6 +25,7 @@ from numpy.testing import assert_array_equal
 import pytest
 
 import numpyro
+from numpyro.diagnostics import DiagnosticWarning
 import numpyro.distributions as dist
 from numpyro.infer import HMC, MCMC, NUTS, checkpoint, driver, init_to_uniform, runner
 from numpyro.infer.checkpoint import CheckpointError
@@ -156,6 +157,17 @@ def test_an_interrupted_run_is_completed_by_the_same_call(in_blocks, interrupt_a
     mcmc.resume(Y) if method == "vectorized" else mcmc.run(KEY, Y, extra_fields=("count",))
     assert not mcmc.is_unfinished
     assert_identical(results(mcmc), results(undisturbed))
+
+
+def test_a_resumed_run_warns_of_what_its_draws_show(interrupt_after, monkeypatch):
+    mcmc = make(RandomWalk(), progress_rate=10)
+    interrupt_after(5)
+    with pytest.warns(UserWarning, match="are kept"):
+        mcmc.run(KEY, Y)
+    interrupt_after(0)
+    monkeypatch.setattr("numpyro.infer.mcmc.diagnose", lambda *args: ["a sign"])
+    with pytest.warns(DiagnosticWarning, match="a sign"):
+        mcmc.resume(Y)
 
 
 def test_another_call_after_an_interrupt_begins_anew(interrupt_after):
