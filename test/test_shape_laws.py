@@ -300,6 +300,10 @@ REPRESENTATIVES = {
 }
 
 
+#: All examples; `make test` runs the representatives.
+MOSTLY_SLOW = [pytest.param(name, marks=() if name in REPRESENTATIVES else pytest.mark.slow) for name in ALL]
+
+
 def cases(
     where: Callable[[str, str], bool], always: Callable[[str, str], bool] = lambda chain, layout: True
 ) -> list[Any]:
@@ -556,9 +560,7 @@ def test_density_is_that_of_a_python_loop(name, chain, layout):
     check_density(name, chain, LAYOUTS[layout], steps=2, with_gradient=with_gradient)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in REPRESENTATIVES else pytest.mark.slow) for name in ALL]
-)
+@pytest.mark.parametrize("name", MOSTLY_SLOW)
 def test_density_where_the_plate_is_as_long_as_the_scan(name):
     """Where axes have the same size, one taken for the other raises no error."""
     check_density(name, "bare", Layout((3,), ((), (3,))), steps=3, with_gradient=True)
@@ -568,7 +570,7 @@ def test_density_where_the_plate_is_as_long_as_the_scan(name):
 WITHOUT_MOMENTS = ("Cauchy", "HalfCauchy", "TransformedDistribution(scalar base)", "FoldedDistribution")
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", MOSTLY_SLOW)
 def test_statistics_and_draws_are_those_of_a_python_loop(name):
     """Law 4, for everything that is not a density; and that every element's draws are its own."""
     example, steps, draws = ALL[name], 2, 500

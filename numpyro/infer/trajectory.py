@@ -266,7 +266,7 @@ class NUTSTrajectory:
             row, _ = state
 
             def entry(row: jax.Array, part: int) -> jax.Array:
-                return lax.dynamic_slice(checkpoints, (row, part, 0), (1, 1, last.size)).ravel()
+                return lax.dynamic_index_in_dim(checkpoints, row, 0, keepdims=False)[part]
 
             first, sum_at_first = entry(row, 0), entry(row, 1)
             whole = _any_turns(hamiltonian, (first, last, total - sum_at_first + first))
