@@ -34,7 +34,7 @@ import numpy as np
 
 from numpyro.infer.initialization import MAX_ATTEMPTS
 from numpyro.infer.integrator import Point
-from numpyro.infer.metric import FlatSpace, inner_products, multiply
+from numpyro.infer.metric import FlatSpace, multiply
 from numpyro.infer.random_words import derived_key, next_words, normal, uniform
 from numpyro.infer.trajectory import SEED_WORDS, Hamiltonian, Outcome, Trajectory, run
 from numpyro.infer.warmup import BaseAdaptation
@@ -205,7 +205,7 @@ class Sampler:
                 potential, gradient = self.potential_and_grad(self.position(state, y), arrays)
                 return potential, multiply(space, sqrt_inv, gradient)
 
-            return Hamiltonian(potential_and_grad, lambda p: 0.5 * inner_products([(p, p)])[0], lambda p: p)
+            return Hamiltonian(potential_and_grad, lambda p: 0.5 * jnp.vdot(p, p), lambda p: p)
 
         def kinetic(r: jax.Array) -> jax.Array:
             return kinetic_fn(adapt_state.inverse_mass_matrix, space.unravel(r))
@@ -464,14 +464,18 @@ class Sampler:
 
             chains, paths = lax.cond(is_first | jnp.any(done), turn_over, lambda c: c, (chains, paths))
             rows = jnp.where(done, jnp.maximum(chains.state.i - 1 - first, 0) // thinning, jnp.iinfo(jnp.int32).max)
-            draws = {
-                name: jax.tree.map(
-                    lambda buffer, value: buffer.at[numbers, rows].set(value, mode="drop"),
-                    buffer,
-                    attrgetter(name.removeprefix("."))(chains.state),
-                )
-                for name, buffer in draws.items()
-            }
+
+            def collect(draws: dict[str, Any]) -> dict[str, Any]:
+                return {
+                    name: jax.tree.map(
+                        lambda buffer, value: buffer.at[numbers, rows].set(value, mode="drop"),
+                        buffer,
+                        attrgetter(name.removeprefix("."))(chains.state),
+                    )
+                    for name, buffer in draws.items()
+                }
+
+            draws = collect(draws)
             return chains, paths, draws, jnp.zeros((), bool)
 
         def any_active(carry: tuple[Chain, Any, dict[str, Any], Any]) -> jax.Array:

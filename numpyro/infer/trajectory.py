@@ -110,41 +110,54 @@ def run(trajectory: Trajectory, hamiltonian: Hamiltonian, state: Any) -> Outcome
     return trajectory.outcome(state)
 
 
+_LOG_WEIGHT, _POTENTIAL, _ENERGY, _ERROR, _ACCEPT = range(5)
+
+_TURNED = -2
+"""What the search for a subtree that turns back ends with if it finds one."""
+
+
 class _Branch(NamedTuple):
     """A subtree of NUTS in the making.
 
+    Each operation of the compiled step costs some tenths of a microsecond, whatever its size; so the scalars are kept
+    in one vector.
+
     :param end: the state that moves on.
-    :param proposal: state drawn from the branch so far, with probability proportional to ``exp(-H)``.
-    :param momentum_sum: sum of its momenta.
-    :param log_weight: logarithm of the sum of ``exp(initial energy - H)``.
+    :param position: position of the proposal, a state drawn from the branch so far with probability proportional to
+        ``exp(-H)``.
+    :param gradient: gradient of the potential energy there.
+    :param momentum_sum: sum of the momenta of the branch.
+    :param scalars: logarithm of the sum of ``exp(initial energy - H)``, potential and total energy of the proposal,
+        energy error of the last state, sum of the acceptance probabilities of the whole trajectory.
     :param size: number of its states.
+    :param row: checkpoint at which the search for a subtree that turns back ended, or ``_TURNED``.
     :param checkpoints: for each open subtree: momentum of its first state, sum of momenta up to and with that, momentum
         before that; the last row is scratch.
     """
 
     end: Point
-    proposal: Proposal
+    position: jax.Array
+    gradient: jax.Array
     momentum_sum: jax.Array
-    log_weight: jax.Array
+    scalars: jax.Array
     size: jax.Array
-    turning: jax.Array
-    diverging: jax.Array
+    row: jax.Array
     checkpoints: jax.Array
 
 
 class _Tree(NamedTuple):
-    """A trajectory of NUTS; ``ends`` stacks its two ends in the order of time."""
+    """A trajectory of NUTS; ``ends`` stacks its two ends in the order of time, and ``num_steps`` leaves out the branch
+    that is open."""
 
     branch: _Branch
     ends: Point
-    proposal: Proposal
+    position: jax.Array
+    gradient: jax.Array
     momentum_sum: jax.Array
-    log_weight: jax.Array
+    scalars: jax.Array
     depth: jax.Array
     num_steps: jax.Array
-    sum_accept_probs: jax.Array
     done: jax.Array
-    diverging: jax.Array
     initial_energy: jax.Array
     step_size: jax.Array
     seed: jax.Array
@@ -169,31 +182,15 @@ class NUTSTrajectory:
     def start(
         self, hamiltonian: Hamiltonian, point: Point, potential: Any, energy: Any, seed: Any, step_size: Any, limit: Any
     ) -> _Tree:
-        zeros = jnp.zeros_like(point.momentum)
-        scalar = jnp.zeros((), zeros.dtype)
-        proposal = Proposal(point.position, point.gradient, potential, energy)
+        zeros, zero = jnp.zeros_like(point.momentum), jnp.zeros_like(energy)
         checkpoints = jnp.zeros((max(self.max_tree_depth, 2), 3, zeros.size), zeros.dtype)
-        false = jnp.zeros((), bool)
         count = jnp.zeros((), jnp.int32)
-        nothing = jnp.full_like(scalar, -jnp.inf)
-        branch = _Branch(point, proposal, zeros, nothing, count, false, false, checkpoints)
+        scalars = jnp.stack([zero, potential, energy, zero, zero])
+        place = point.position, point.gradient
+        branch = _Branch(point, *place, zeros, scalars.at[_LOG_WEIGHT].set(-jnp.inf), count, count, checkpoints)
         ends = jax.tree.map(lambda x: jnp.stack([x, x]), point)
-        return _Tree(
-            branch,
-            ends,
-            proposal,
-            point.momentum,
-            scalar,
-            count,
-            count,
-            scalar,
-            false,
-            false,
-            energy,
-            step_size,
-            seed,
-            limit,
-        )
+        done = jnp.zeros((), bool)
+        return _Tree(branch, ends, *place, point.momentum, scalars, count, count, done, energy, step_size, seed, limit)
 
     def _direction(self, tree: _Tree) -> jax.Array:
         """0 for backwards, 1 for forwards: one random bit for each doubling."""
@@ -202,16 +199,15 @@ class NUTSTrajectory:
     def _open_branch(self, tree: _Tree) -> _Tree:
         direction = self._direction(tree)
         end = jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, direction, 0, keepdims=False), tree.ends)
-        zeros = jnp.zeros_like(tree.momentum_sum)
-        false = jnp.zeros_like(tree.done)
+        count = jnp.zeros_like(tree.depth)
         branch = _Branch(
             end,
-            tree.proposal,
-            zeros,
-            jnp.full_like(tree.log_weight, -jnp.inf),
-            jnp.zeros_like(tree.depth),
-            false,
-            false,
+            tree.position,
+            tree.gradient,
+            jnp.zeros_like(tree.momentum_sum),
+            tree.scalars.at[_LOG_WEIGHT].set(-jnp.inf),
+            count,
+            count,
             tree.branch.checkpoints,
         )
         return tree._replace(branch=branch)
@@ -221,52 +217,41 @@ class NUTSTrajectory:
         step_size = jnp.where(self._direction(tree) == 1, tree.step_size, -tree.step_size)
         end, potential = leapfrog(hamiltonian.potential_and_grad, hamiltonian.velocity, step_size, branch.end)
         energy = potential + hamiltonian.kinetic(end.momentum)
-        delta = energy - tree.initial_energy
-        delta = jnp.where(jnp.isnan(delta), jnp.inf, delta)
-        log_weight = jnp.logaddexp(branch.log_weight, -delta)
-        uniform = hashed_uniform(tree.seed, tree.num_steps, energy.dtype)
-        new = Proposal(end.position, end.gradient, potential, energy)
-        proposal = _choose(uniform < jnp.exp(-delta - log_weight), new, branch.proposal)
+        error = energy - tree.initial_energy
+        error = jnp.where(jnp.isnan(error), jnp.inf, error)
+        log_weight = jnp.logaddexp(branch.scalars[_LOG_WEIGHT], -error)
+        uniform = hashed_uniform(tree.seed, tree.num_steps + branch.size, energy.dtype)
+        accept = uniform < jnp.exp(-error - log_weight)
+        position, gradient, potential, energy = _choose(
+            accept,
+            (end.position, end.gradient, potential, energy),
+            (branch.position, branch.gradient, branch.scalars[_POTENTIAL], branch.scalars[_ENERGY]),
+        )
+        accept_probs = branch.scalars[_ACCEPT] + jnp.minimum(1.0, jnp.exp(-error))
+        scalars = jnp.stack([log_weight, potential, energy, error, accept_probs])
         momentum_sum = branch.momentum_sum + end.momentum
 
         leaf = branch.size
         is_even = (leaf & 1) == 0
         row = jnp.where(is_even, lax.population_count(leaf), branch.checkpoints.shape[0] - 1)
         entry = jnp.stack([end.momentum, momentum_sum, branch.end.momentum])
-        checkpoints = lax.dynamic_update_index_in_dim(branch.checkpoints, entry, row, 0)
-        turning = self._is_turning(hamiltonian, checkpoints, leaf, end.momentum, momentum_sum)
-        branch = _Branch(
-            end,
-            proposal,
-            momentum_sum,
-            log_weight,
-            leaf + 1,
-            turning,
-            delta > self.max_delta_energy,
-            checkpoints,
-        )
-        return tree._replace(
-            branch=branch,
-            num_steps=tree.num_steps + 1,
-            sum_accept_probs=tree.sum_accept_probs + jnp.minimum(1.0, jnp.exp(-delta)),
-        )
+        checkpoints = _with_row(branch.checkpoints, entry, row)
+        row = self._turning_row(hamiltonian, checkpoints, leaf, end.momentum, momentum_sum)
+        branch = _Branch(end, position, gradient, momentum_sum, scalars, leaf + 1, row, checkpoints)
+        return tree._replace(branch=branch)
 
-    def _is_turning(
+    def _turning_row(
         self, hamiltonian: Hamiltonian, checkpoints: jax.Array, leaf: jax.Array, last: jax.Array, total: jax.Array
     ) -> jax.Array:
-        """Whether one of the subtrees that the state with number ``leaf`` completes turns back.
+        """``_TURNED`` if one of the subtrees that the state with number ``leaf`` completes turns back.
 
         As many subtrees end at ``leaf`` as its binary number has trailing ones. They begin at the most recent
         checkpoints; where one begins, the second half of the next larger one begins.
         """
-        bottom = lax.population_count(leaf & (leaf + 1))
-        top = lax.population_count(leaf) - 1
 
-        def body(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            row, _ = state
-
+        def body(row: jax.Array) -> jax.Array:
             def entry(row: jax.Array, part: int) -> jax.Array:
-                return lax.dynamic_index_in_dim(checkpoints, row, 0, keepdims=False)[part]
+                return lax.dynamic_slice(checkpoints, (row, part, 0), (1, 1, last.size)).ravel()
 
             first, sum_at_first = entry(row, 0), entry(row, 1)
             whole = _any_turns(hamiltonian, (first, last, total - sum_at_first + first))
@@ -280,18 +265,23 @@ class NUTSTrajectory:
 
             # Half of the subtrees are pairs of states, which have no halves. A branch costs about as much as the
             # arithmetic on vectors of some dozens of elements.
+            has_halves = row < lax.population_count(leaf) - 1
             if last.size < _BRANCH_SIZE:
-                return row - 1, whole | ((row < top) & halves())
-            return row - 1, whole | lax.cond(row < top, halves, lambda: jnp.zeros((), bool))
+                half = has_halves & halves()
+            else:
+                half = lax.cond(has_halves, halves, lambda: jnp.zeros((), bool))
+            return jnp.where(whole | half, _TURNED, row - 1)
 
-        _, turning = lax.while_loop(
-            lambda state: (state[0] >= bottom) & ~state[1], body, (top, jnp.zeros_like(leaf, dtype=bool))
-        )
-        return turning
+        bottom = lax.population_count(leaf & (leaf + 1))
+        return lax.while_loop(lambda row: row >= bottom, body, lax.population_count(leaf) - 1)
+
+    def _is_refused(self, branch: _Branch) -> jax.Array:
+        """Whether the branch turns back or diverges."""
+        return (branch.row == _TURNED) | (branch.scalars[_ERROR] > self.max_delta_energy)
 
     def is_complete(self, tree: _Tree) -> jax.Array:
         branch = tree.branch
-        return branch.turning | branch.diverging | (branch.size >= (1 << tree.depth))
+        return self._is_refused(branch) | (branch.size >= (1 << tree.depth))
 
     def merge(self, hamiltonian: Hamiltonian, tree: _Tree) -> _Tree:
         branch = tree.branch
@@ -308,20 +298,27 @@ class NUTSTrajectory:
             (far, first, tree.momentum_sum + first),
             (near, last, branch.momentum_sum + near),
         )
-        refused = branch.turning | branch.diverging
-        uniform = hashed_uniform(tree.seed, tree.num_steps | (1 << 30), branch.log_weight.dtype)
-        accept = ~refused & (uniform < jnp.exp(branch.log_weight - tree.log_weight))
+        refused = self._is_refused(branch)
+        num_steps = tree.num_steps + branch.size
+        log_weight, branch_log_weight = tree.scalars[_LOG_WEIGHT], branch.scalars[_LOG_WEIGHT]
+        uniform = hashed_uniform(tree.seed, num_steps | (1 << 30), log_weight.dtype)
+        accept = ~refused & (uniform < jnp.exp(branch_log_weight - log_weight))
         depth = tree.depth + 1
+        position, gradient, potential, energy = _choose(
+            accept,
+            (branch.position, branch.gradient, branch.scalars[_POTENTIAL], branch.scalars[_ENERGY]),
+            (tree.position, tree.gradient, tree.scalars[_POTENTIAL], tree.scalars[_ENERGY]),
+        )
+        log_weight = jnp.logaddexp(log_weight, branch_log_weight)
         tree = tree._replace(
-            ends=jax.tree.map(
-                lambda ends, end: lax.dynamic_update_index_in_dim(ends, end, direction, 0), tree.ends, branch.end
-            ),
-            proposal=_choose(accept, branch.proposal, tree.proposal),
+            ends=jax.tree.map(lambda ends, end: _with_row(ends, end, direction), tree.ends, branch.end),
+            position=position,
+            gradient=gradient,
             momentum_sum=momentum_sum,
-            log_weight=jnp.logaddexp(tree.log_weight, branch.log_weight),
+            scalars=jnp.stack([log_weight, potential, energy, branch.scalars[_ERROR], branch.scalars[_ACCEPT]]),
             depth=depth,
+            num_steps=num_steps,
             done=refused | turning | (depth >= tree.limit),
-            diverging=branch.diverging,
         )
         return self._open_branch(tree)
 
@@ -329,7 +326,10 @@ class NUTSTrajectory:
         return tree.done
 
     def outcome(self, tree: _Tree) -> Outcome:
-        return Outcome(tree.proposal, tree.num_steps, tree.sum_accept_probs / tree.num_steps, tree.diverging)
+        scalars = tree.scalars
+        proposal = Proposal(tree.position, tree.gradient, scalars[_POTENTIAL], scalars[_ENERGY])
+        diverging = scalars[_ERROR] > self.max_delta_energy
+        return Outcome(proposal, tree.num_steps, scalars[_ACCEPT] / tree.num_steps, diverging)
 
 
 class _Path(NamedTuple):
@@ -400,8 +400,18 @@ def _any_turns(hamiltonian: Hamiltonian, *spans: tuple[jax.Array, jax.Array, jax
 
     A span is given by its first and its last momentum and ``rho``, the sum of all of its momenta.
     """
-    pairs = [(hamiltonian.velocity(end), rho) for first, last, rho in spans for end in (first, last)]
-    return jnp.any(inner_products(pairs) <= 0)
+    velocity = hamiltonian.velocity
+    products = [inner_products([velocity(first), velocity(last)], rho) for first, last, rho in spans]
+    return jnp.any(jnp.concatenate(products) <= 0)
+
+
+def _with_row(rows: jax.Array, new: jax.Array, index: jax.Array) -> jax.Array:
+    """``rows`` with ``new`` at ``index``. Few numbers are selected, since of many chains each has an index of its own,
+    and a scatter writes one after another."""
+    if new.shape[-1] >= _BRANCH_SIZE:
+        return lax.dynamic_update_index_in_dim(rows, new, index, 0)
+    here = jnp.arange(rows.shape[0]) == index
+    return jnp.where(here.reshape((-1,) + (1,) * new.ndim), new, rows)
 
 
 def _choose(condition: jax.Array, new: Any, old: Any) -> Any:

@@ -21,7 +21,7 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.hmc_util import IntegratorState, build_tree, euclidean_kinetic_energy, velocity_verlet
 from numpyro.infer.integrator import Point, leapfrog
 from numpyro.infer.random_words import derived_key, hashed_uniform, key_data, next_words, normal, uniform
-from numpyro.infer.trajectory import Hamiltonian, NUTSTrajectory
+from numpyro.infer.trajectory import _TURNED, Hamiltonian, NUTSTrajectory
 
 
 def run(kernel, *args, num_warmup=400, num_samples=1500, num_chains=1, seed=0, fields=(), **kwargs):
@@ -206,7 +206,7 @@ def test_a_branch_stops_at_the_first_subtree_that_turns_back():
             return point, point.momentum
 
         _, momenta = jax.lax.scan(step, Point(z, r, gradient), length=2**depth)
-        return tree.branch.size, tree.branch.turning, momenta
+        return tree.branch.size, tree.branch.row == _TURNED, momenta
 
     random = np.random.default_rng(0)
     sizes = []
