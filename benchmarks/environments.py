@@ -11,7 +11,11 @@ import sys
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".benchmarks"
-PACKAGES = {"this": ("-e", str(ROOT)), "peers": ("numpyro==0.22.0", "blackjax")}
+PACKAGES = {
+    "this": ("-e", str(ROOT)),
+    "peers": ("numpyro==0.22.0", "blackjax"),
+    "nutpie": ("nutpie", "pymc", "numba"),
+}
 
 
 def interpreter(environment: str, given: dict[str, str]) -> str:
@@ -25,7 +29,7 @@ def interpreter(environment: str, given: dict[str, str]) -> str:
     python = directory / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
-        pin = [] if environment == "this" else [f"jax=={jax_version(given)}", f"jaxlib=={jax_version(given)}"]
+        pin = [] if environment != "peers" else [f"jax=={jax_version(given)}", f"jaxlib=={jax_version(given)}"]
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES[environment], *pin], check=True)
     return str(python)
 

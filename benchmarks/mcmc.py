@@ -1,11 +1,11 @@
 # Copyright the numpyro-scan contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Compare NUTS in this repository with NumPyro 0.22.0 and BlackJAX, side by side in one run.
+"""Compare NUTS in this repository with NumPyro 0.22.0, BlackJAX and nutpie, side by side in one run.
 
 Each measurement is a process of its own, in an environment of the library's own (made under ``.benchmarks/`` on first
-use, all with the same JAX). Repetitions alternate between the libraries, so that a change of the machine's speed meets
-all of them. The table shows medians.
+use, those with JAX with the same one). Repetitions alternate between the libraries, so that a change of the machine's
+speed meets all of them. The table shows medians.
 """
 
 from __future__ import annotations
@@ -15,11 +15,25 @@ import json
 from pathlib import Path
 from statistics import median
 import subprocess
+import tempfile
 from typing import Any, NamedTuple
 
 from environments import ROOT, interpreter
 
-MODELS = ("eight_schools", "logistic_regression", "hierarchical_regression", "state_space", "gaussian_process")
+MODELS = (
+    "eight_schools",
+    "logistic_regression",
+    "hierarchical_regression",
+    "state_space",
+    "gaussian_process",
+    "eight_schools_centered",
+    "negative_binomial",
+    "ordinal_regression",
+    "normal_mixture",
+    "stochastic_volatility",
+    "item_response",
+    "horseshoe",
+)
 
 
 class Library(NamedTuple):
@@ -33,6 +47,7 @@ LIBRARIES = {
     "this repository": Library("this", "numpyro"),
     "NumPyro 0.22.0": Library("peers", "numpyro"),
     "BlackJAX": Library("peers", "blackjax"),
+    "nutpie": Library("nutpie", "nutpie"),
 }
 COLUMNS = {
     "first": "first run, s",
@@ -48,12 +63,19 @@ COLUMNS = {
 }
 
 
-def measure(python: str, sampler: str, model: str, options: list[str]) -> dict[str, Any]:
-    command = [python, str(ROOT / "benchmarks/measure.py"), model, "--sampler", sampler, *options]
+def measure(python: str, sampler: str, model: str, data: str, options: list[str]) -> dict[str, Any]:
+    if sampler == "nutpie":
+        command = [python, str(ROOT / "benchmarks/measure_nutpie.py"), model, data]
+    else:
+        command = [python, str(ROOT / "benchmarks/measure.py"), model, "--sampler", sampler, *options]
+    return json.loads(run(command).splitlines()[-1])
+
+
+def run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return done.stdout
 
 
 def table(results: dict[str, list[dict[str, Any]]]) -> list[str]:
@@ -96,15 +118,18 @@ def main() -> None:
     given = dict(item.split("=", 1) for item in arguments.python)
     libraries = {name: library for name, library in LIBRARIES.items() if name not in arguments.without}
     if arguments.num_chains != 1:
-        libraries.pop("BlackJAX", None)
+        libraries = {name: library for name, library in libraries.items() if library.sampler == "numpyro"}
     options = ["--num-chains", str(arguments.num_chains), "--chain-method", arguments.chain_method]
 
     pythons = {name: interpreter(library.environment, given) for name, library in libraries.items()}
+    directory = Path(tempfile.mkdtemp())
     for model in arguments.models:
+        data = str(directory / f"{model}.npz")
+        run([pythons["this repository"], str(ROOT / "benchmarks/models.py"), model, data])
         results: dict[str, list[dict[str, Any]]] = {name: [] for name in libraries}
         for _ in range(arguments.repeat):
             for name, library in libraries.items():
-                result = measure(pythons[name], library.sampler, model, options)
+                result = measure(pythons[name], library.sampler, model, data, options)
                 results[name].append(result)
                 if arguments.output:
                     with arguments.output.open("a") as file:

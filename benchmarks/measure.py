@@ -24,6 +24,7 @@ import numpyro  # noqa: E402
 
 IMPORT_NUMPYRO = time.perf_counter() - start
 
+from geometries import GEOMETRIES  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 from models import MODELS  # noqa: E402
 import numpy as np  # noqa: E402
@@ -32,10 +33,12 @@ from numpyro.diagnostics import effective_sample_size  # noqa: E402
 from numpyro.infer import MCMC, NUTS  # noqa: E402
 from numpyro.infer.util import initialize_model  # noqa: E402
 
+KNOWN = GEOMETRIES | MODELS
+
 
 def measure_numpyro(name: str, num_warmup: int, num_samples: int, num_chains: int, chain_method: str) -> dict[str, Any]:
     """Seconds of the first run and of the same object's next one; cost of a leapfrog step once all is compiled."""
-    model, args = MODELS[name]()
+    model, args = KNOWN[name]()
     mcmc = MCMC(
         NUTS(model),
         num_warmup=num_warmup,
@@ -84,7 +87,7 @@ def measure_blackjax(
 
     if num_chains != 1:
         raise SystemExit("the BlackJAX measurement is for one chain")
-    model, args = MODELS[name]()
+    model, args = KNOWN[name]()
     info = initialize_model(jax.random.PRNGKey(0), model, model_args=args)
     position = info.param_info.z
 
@@ -147,7 +150,7 @@ def gradient_cost(model: Any, args: tuple[Any, ...], seconds: float = 1.0) -> fl
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("model", choices=KNOWN)
     parser.add_argument("--sampler", choices=["numpyro", "blackjax"], default="numpyro")
     parser.add_argument("--num-warmup", type=int, default=500)
     parser.add_argument("--num-samples", type=int, default=500)

@@ -117,3 +117,12 @@ MODELS = {
     "state_space": state_space,
     "gaussian_process": gaussian_process,
 }
+
+if __name__ == "__main__":
+    # Write a model's arguments to a file, for libraries that cannot be in one environment with this module's imports.
+    import sys
+
+    from geometries import GEOMETRIES
+
+    arguments = (GEOMETRIES | MODELS)[sys.argv[1]]()[1]
+    np.savez(sys.argv[2], *arguments)
