@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 from jax import lax
 import jax.numpy as jnp
+import numpy as np
 
 from numpyro.infer.integrator import Point, leapfrog
 from numpyro.infer.metric import inner_products
@@ -251,7 +252,8 @@ class NUTSTrajectory:
 
         def body(row: jax.Array) -> jax.Array:
             def entry(row: jax.Array, part: int) -> jax.Array:
-                return lax.dynamic_slice(checkpoints, (row, part, 0), (1, 1, last.size)).ravel()
+                start = (row, np.int32(part), np.int32(0))
+                return lax.dynamic_slice(checkpoints, start, (1, 1, last.size)).ravel()
 
             first, sum_at_first = entry(row, 0), entry(row, 1)
             whole = _any_turns(hamiltonian, (first, last, total - sum_at_first + first))
