@@ -73,7 +73,7 @@ class Run:
         group = runner.groups[len(carries) - 1]
         if self.iteration < self.plan.stop:
             self.collection.store(carries[-1], group, self.iteration)
-        request = runner.request
+        request = runner.asked
         return Unfinished(
             kind=self.kind,
             identity=identity,

@@ -26,6 +26,7 @@ from numpyro.infer.collection import flat_states
 from numpyro.infer.convergence import diagnose
 from numpyro.infer.driver import Run
 from numpyro.infer.kernel import MCMCKernel
+from numpyro.infer.placement import DONE, FAILED, INTERRUPTED, Placement, place
 from numpyro.infer.runner import Plan, Request, make_runner
 from numpyro.infer.unfinished import Unfinished, differences, identity_of
 from numpyro.util import find_stack_level
@@ -45,9 +46,11 @@ class MCMC:
     :param thinning: keep the last of every ``thinning`` draws.
     :param postprocess_fn: a function applied to each draw instead of the kernel's own, which maps unconstrained
         parameters to the values of the model's sites.
-    :param chain_method: ``"parallel"`` (one device for each chain; if there are too few, the chains are drawn one after
-        the other), ``"sequential"``, ``"vectorized"`` (all chains at once on one device), or a function that maps a
-        function over the leading axis of its argument, such as ``jax.vmap``.
+    :param chain_method: ``"parallel"`` (on all devices, several chains on each if need be; if JAX has one device only,
+        the chains are drawn one after the other), ``"sequential"``, ``"vectorized"`` (all chains at once on one
+        device), or a function that maps a function over the leading axis of its argument, such as ``jax.vmap``. With
+        ``"parallel"`` after ``jax.distributed.initialize`` each process runs its part of the chains, and has the draws
+        of all when they are done.
     :param progress_bar: whether to show progress.
     :param progress_rate: after how many iterations the bar moves. Default: often enough to look smooth, seldom enough
         to cost nothing.
@@ -60,7 +63,8 @@ class MCMC:
         there when :meth:`run` is called with the same random key, data and settings, the run goes on from it, and ends
         with the draws that it would have had anyhow.
     :param checkpoint_every: number of iterations of a chain, warm-up included, between two checkpoints.
-    :raises ValueError: for numbers out of range or an unknown ``chain_method``.
+    :raises ValueError: for numbers out of range, an unknown ``chain_method``, or chains that cannot be shared evenly by
+        the devices.
 
     Every method draws the same chains, but for rounding, which the dynamics magnify as a chain goes on.
 
@@ -120,11 +124,11 @@ class MCMC:
                 f'{type(sampler).__name__} moves all chains at once: write chain_method="vectorized", with num_chains '
                 "the size of the ensemble."
             )
-        devices = jax.local_device_count() if num_chains > 1 else 1
-        if chain_method == "parallel" and num_chains > devices:
+        placement = place(num_chains, chain_method)
+        if chain_method == "parallel" and len(placement.chains) > 1 and placement == place(num_chains, "sequential"):
             warnings.warn(
-                f"{num_chains} chains are to run in parallel, but JAX has {devices} device(s): they run one after the "
-                f"other. On a CPU, call numpyro.set_host_device_count({num_chains}) before anything else, or write "
+                f"{num_chains} chains are to run in parallel, but JAX has one device: they run one after the other. On "
+                f"a CPU, call numpyro.set_host_device_count({num_chains}) before anything else, or write "
                 'chain_method="vectorized".',
                 stacklevel=find_stack_level(),
             )
@@ -249,7 +253,7 @@ class MCMC:
             self._warn_of_signs()
 
     def _warn_of_signs(self) -> None:
-        if diagnostic_warnings_enabled():
+        if diagnostic_warnings_enabled() and place(self.num_chains, self.chain_method).shows:
             for message in self.diagnose():
                 warnings.warn(message, DiagnosticWarning, stacklevel=find_stack_level())
 
@@ -269,9 +273,41 @@ class MCMC:
         asked = (*request.extra_fields, *self.sampler.default_fields)
         hidden = (f".{name}" for name in self.sampler.diagnostic_fields if name not in asked)
         request = request._replace(extra_fields=(*request.extra_fields, *hidden))
+        placement = place(self.num_chains, self.chain_method)
+        try:
+            run, outcome = self._drive(kind, request, plan, placement, must_resume)
+        except Exception:
+            placement.worst(FAILED)
+            raise
+        outcome = placement.worst(outcome)
+        if outcome == FAILED:
+            raise RuntimeError("another process could not run its chains; the error is in its output.")
+        if outcome == INTERRUPTED:
+            if run is not None:
+                self._interrupted(run)
+            return
+        if run is not None:
+            states, last_state = run.collection.finish(run.carries)
+            states = states if plan.kept else None
+        else:
+            # The others may have been killed before they had all the draws.
+            states, last_state = self._share(placement, self._states), placement.share(self._last_state)
+        self._states = placement.gather(states, self.store == "host")
+        self._last_state = placement.gather(last_state, False)
+        self._drawn_chains = self.num_chains
+        path = self._checkpoint_of(kind, placement)
+        if path is not None and run is not None:
+            self.save(path)
+            self._wrote_checkpoint = True
+
+    def _drive(
+        self, kind: str, request: Request, plan: Plan, placement: Placement, must_resume: bool
+    ) -> tuple[Run | None, int]:
+        """Run this process's chains, to the end or until an interrupt. There is no run if their draws were in a
+        file."""
         runner = make_runner(self, request, plan)
         run = Run(kind, runner, plan, runner.start(runner.groups[0]))
-        path = self.checkpoint if kind == "run" else None
+        path = self._checkpoint_of(kind, placement)
         found = None
         if path is not None and path.exists() and not self._wrote_checkpoint:
             found = files.read(path)
@@ -286,37 +322,56 @@ class MCMC:
         if found is not None and unfinished is None:
             self._take(found)
             self._wrote_checkpoint = True
-            return
+            return None, DONE
         if unfinished is not None and not differences(unfinished.identity, identity or {}):
             run.take_up(unfinished)
         self._unfinished = unfinished = found = None
 
         def checkpoint() -> None:
             assert path is not None and identity is not None
-            files.write(path, self._content(None, run.interrupted(identity), run.last_state()))
-            self._wrote_checkpoint = True
+            self._write_unfinished(path, run, identity)
 
         every, write = (None, None) if path is None else (self.checkpoint_every, checkpoint)
-        if run.drive(self.progress_bar, self.num_warmup, self.progress_rate, every, write):
-            self._keep(run)
-            if path is not None:
-                checkpoint()
-            if self._states is None:
-                message = f"MCMC was interrupted at iteration {run.iteration}, before there were draws. {_HOW_TO_GO_ON}"
-                warnings.warn(message, stacklevel=find_stack_level())
-                raise KeyboardInterrupt
-            kept = plan.kept_before(run.iteration)
-            is_partial = len(run.carries) == 1 and kept < plan.kept
-            what = f"the {kept} draws" if is_partial else f"the draws of {self._drawn_chains} chain(s)"
-            message = f"MCMC was interrupted; {what} that are complete are kept. {_HOW_TO_GO_ON}"
-            warnings.warn(message, stacklevel=find_stack_level())
-            return
-        states, self._last_state = run.collection.finish(run.carries)
-        self._drawn_chains = self.num_chains
-        self._states = states if plan.kept else None
+        show = self.progress_bar and placement.shows
+        interrupted = run.drive(show, self.num_warmup, self.progress_rate, every, write)
+        return run, INTERRUPTED if interrupted else DONE
+
+    def _share(self, placement: Placement, states: Any) -> Any:
+        """This process's part of all the draws."""
+        if placement.num_processes == 1 or states is None:
+            return states
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), placement.share(_by_chain(states, self.num_chains)))
+
+    def _interrupted(self, run: Run) -> None:
+        """Keep what a run has come to, and say so."""
+        placement, plan = run.runner.placement, run.plan
+        self._keep(run)
+        path = self._checkpoint_of(run.kind, placement)
         if path is not None:
-            self.save(path)
-            self._wrote_checkpoint = True
+            assert self._identity is not None
+            self._write_unfinished(path, run, self._identity)
+        if self._states is None:
+            message = f"MCMC was interrupted at iteration {run.iteration}, before there were draws. {_HOW_TO_GO_ON}"
+            warnings.warn(message, stacklevel=find_stack_level())
+            raise KeyboardInterrupt
+        kept = plan.kept_before(run.iteration)
+        is_partial = len(run.carries) == 1 and kept < plan.kept
+        what = f"the {kept} draws" if is_partial else f"the draws of {self._drawn_chains} chain(s)"
+        message = f"MCMC was interrupted; {what} that are complete are kept. {_HOW_TO_GO_ON}"
+        warnings.warn(message, stacklevel=find_stack_level())
+
+    def _write_unfinished(self, path: Path, run: Run, identity: dict[str, str]) -> None:
+        files.write(path, self._content(None, run.interrupted(identity), run.last_state()))
+        self._wrote_checkpoint = True
+
+    def _checkpoint_of(self, kind: str, placement: Placement) -> Path | None:
+        """The file of this process's chains."""
+        path = self.checkpoint
+        if path is None or kind != "run":
+            return None
+        if placement.num_processes == 1:
+            return path
+        return path.with_name(f"{path.stem}-{jax.process_index()}{path.suffix}")
 
     def _keep(self, run: Run) -> None:
         """Keep what an interrupted run has come to."""

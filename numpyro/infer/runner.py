@@ -22,13 +22,14 @@ import jax
 from jax import lax
 from jax.extend.core import jaxpr_as_fun
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 
 from numpyro.infer.arguments import combine, partition
 from numpyro.infer.chain import FAILED, GIVEN, RESUME, SEARCH, Chain, strongly_typed
 from numpyro.infer.hmc import HMC
 from numpyro.infer.kernel import MCMCKernel
+from numpyro.infer.placement import mesh_of, place
 from numpyro.util import identity
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Request(NamedTuple):
 class Runner(ABC):
     """What both runners share, and what :class:`~numpyro.infer.mcmc.MCMC` needs to know of them.
 
+    :ivar asked: what the user asked for; ``request`` is the part of it for the chains of this process.
+    :ivar count: number of the chains of this process.
     :ivar groups: what is advanced one after the other.
     :ivar rows: length of the buffers, in draws of a chain; known once a group was started.
     :ivar collected: the function from one draw of each field, as the sampler makes them, to what users get, and what
@@ -101,14 +104,23 @@ class Runner(ABC):
     arrays: list[Any]
 
     def __init__(self, mcmc: MCMC, request: Request, plan: Plan) -> None:
-        self.request, self.plan, self.count = request, plan, mcmc.num_chains
+        self.asked, self.plan, self.total = request, plan, mcmc.num_chains
+        self.placement = place(mcmc.num_chains, mcmc.chain_method)
+        self.count = len(self.placement.chains)
         self.postprocess_fn, self.on_host = mcmc.postprocess_fn, mcmc.store == "host"
         self.fields, self.unconstrained, self.excluded = _fields(mcmc.sampler, request.extra_fields)
         self.rows = plan.size
         self.collected: tuple[Callable[..., Any], Any] | None = None
-        self.batched = self.count > 1 or mcmc.sampler.is_ensemble_kernel
+        self.batched = self.total > 1 or mcmc.sampler.is_ensemble_kernel
         self.method: Any = mcmc.chain_method if self.batched else "sequential"
         self.groups: list[Group] = list(range(self.count)) if self.method == "sequential" else [range(self.count)]
+        keys, share = request.rng_key, self.placement.share
+        if self.batched and _is_batch(keys):
+            _check_number_of_keys(keys, self.total)
+            keys = share(keys)
+        self.request = request._replace(
+            rng_key=keys, init_params=share(request.init_params), resumed=share(request.resumed)
+        )
 
     @abstractmethod
     def start(self, group: Group) -> Any:
@@ -134,6 +146,31 @@ class Runner(ABC):
     def density(self, carry: Any) -> tuple[Any, Any]:
         """The traced program that says which density is sampled and how, and the names and shapes of what it
         samples."""
+
+    def place_arrays(self, arrays: list[Any]) -> list[Any]:
+        """The model's arrays on the devices where chains run.
+
+        Arrays that are spread over several devices stay as they are, and the chains are computed on all of these.
+        """
+        mesh = mesh_of(arrays)
+        self.home: NamedSharding | None = None
+        if self.method == "parallel":
+            if any(not x.sharding.is_fully_replicated for x in arrays if isinstance(x, jax.Array)):
+                raise ValueError(
+                    "an argument of the model is spread over several devices, which then cannot run a chain each. Write "
+                    'chain_method="vectorized" or "sequential".'
+                )
+            self.home = self.placement.sharding
+            return jax.device_put(arrays, self.placement.everywhere)
+        if mesh is None:
+            return jax.device_put(arrays)
+        self.home = whole = NamedSharding(mesh, PartitionSpec())
+        is_spread = lambda x: isinstance(x, jax.Array) and len(x.sharding.device_set) > 1
+        return [x if is_spread(x) else jax.device_put(x, whole) for x in arrays]
+
+    def place_carry(self, carry: Any) -> Any:
+        """A carry on the devices where chains run."""
+        return carry if self.home is None else jax.device_put(carry, self.home)
 
     def diagnosed(self, state: Any) -> Any:
         """The part of a state that the kernel's description of it needs."""
@@ -213,19 +250,19 @@ class HMCRunner(Runner):
     def __init__(self, mcmc: MCMC, request: Request, plan: Plan) -> None:
         super().__init__(mcmc, request, plan)
         self.kernel = mcmc.sampler  # type: ignore[assignment]
+        request, lead = self.request, (self.count,) if self.batched else ()
         resumed = request.resumed
         likeness = request.init_params if resumed is None else resumed.z
         self.program, arrays = self.kernel.program(
-            mcmc.num_warmup, request.args, request.kwargs, likeness, batched=self.count > 1
+            mcmc.num_warmup, request.args, request.kwargs, likeness, batched=self.batched
         )
-        self.arrays = jax.device_put(arrays)
+        self.arrays = self.place_arrays(arrays)
         self.sampler = self.program.sampler
-        keys = request.rng_key
-        if _is_batch(keys):
-            _check_number_of_keys(keys, self.count)
+        if _is_batch(request.rng_key):
+            _check_number_of_keys(request.rng_key, self.count)
         self.initial = self.sampler.initial_state()
         if request.init_params is not None and resumed is None:
-            self.program.target.check_shapes(request.init_params, (self.count,) if self.count > 1 else ())
+            self.program.target.check_shapes(request.init_params, lead)
 
     def start(self, group: Group) -> tuple[Chain, dict[str, Any]]:
         """The carry of a chain, or of all of them, before its first iteration. Made on the host: nothing is
@@ -236,7 +273,7 @@ class HMCRunner(Runner):
         run_key = self._run_key(group)
 
         def on_host(tree: Any) -> Any:
-            whole = together or self.count == 1
+            whole = together or not self.batched
             return jax.tree.map(lambda x: np.asarray(x) if whole else np.asarray(x)[group], tree)
 
         if request.resumed is not None:
@@ -250,11 +287,11 @@ class HMCRunner(Runner):
             if request.init_params is not None:
                 state = state._replace(z=space.ravel_on_host(on_host(request.init_params), lead))
         state = state._replace(rng_key=run_key, adapt_state=state.adapt_state._replace(rng_key=run_key))
-        number = np.arange(self.count, dtype=np.int32) if together else np.asarray(group, np.int32)
+        number = np.asarray(group, np.int32) + np.int32(self.placement.chains.start)
         zeros = np.zeros(lead, np.int32)
         chain = Chain(state, np.full(lead, phase, np.int32), zeros, zeros, number, run_key)
         draws = self.buffers(jax.eval_shape(lambda: chain.state), lead)
-        return _on_devices((chain, draws), self.count) if self.method == "parallel" else (chain, draws)
+        return self.place_carry((chain, draws))
 
     def _run_key(self, group: Group) -> Any:
         """The random key from which a chain's own is made: the same for all chains, whose numbers set them apart,
@@ -285,7 +322,7 @@ class HMCRunner(Runner):
 
     def advance(self, carry: tuple[Chain, dict[str, Any]], stop: int, first: int) -> tuple[Chain, dict[str, Any]]:
         bounds = (np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
-        return self._compiled()(*carry, self.arrays, *bounds)
+        return self.place_carry(self._compiled()(*carry, self.arrays, *bounds))
 
     def _compiled(self) -> Callable[..., Any]:
         if self.method == "sequential":
@@ -296,7 +333,7 @@ class HMCRunner(Runner):
         if key not in self.program.compiled:
             advance = self.sampler.advance
             if self.method == "parallel":
-                fn = _each_on_a_device(advance, self.count)
+                fn = self.placement.over_devices(advance, self.sampler.advance_together)
             else:
                 method: Any = self.method
 
@@ -368,7 +405,10 @@ class KernelRunner(Runner):
         self.kernel = mcmc.sampler
         self.num_warmup, self.programs = mcmc.num_warmup, mcmc._programs
         self.is_ensemble = self.kernel.is_ensemble_kernel
-        self.keys = _split_by_chain(request.rng_key, self.count) if self.batched else request.rng_key
+        request, keys = self.request, self.request.rng_key
+        if self.batched and not _is_batch(keys):
+            keys = self.placement.share(jax.random.split(keys, self.total))
+        self.keys = keys
         arrays, self.static = partition((request.args, request.kwargs))
         likeness = request.init_params
         if request.resumed is not None:
@@ -376,7 +416,7 @@ class KernelRunner(Runner):
         lead = (self.count,) if self.batched else ()
         takes_arrays = self.kernel.prepare(self.num_warmup, likeness, request.args, request.kwargs, lead)
         self.dynamic = takes_arrays or mcmc.jit_model_args
-        self.arrays = jax.device_put(arrays) if self.dynamic else []
+        self.arrays = self.place_arrays(arrays if self.dynamic else [])
         self.constants = arrays
         contents = () if self.dynamic else tuple((str(a.dtype), np.shape(a), np.asarray(a).tobytes()) for a in arrays)
         self.cache_key = (self.static, contents, self.method, plan.size, self.count)
@@ -408,9 +448,7 @@ class KernelRunner(Runner):
         if any(jax.typeof(x).weak_type for x in jax.tree.leaves(state)):
             state = _STRONG(state)
         draws = self.buffers(jax.eval_shape(lambda: state), (self.count,) if isinstance(group, range) else ())
-        if self.method == "parallel":
-            state, draws = _on_devices((state, draws), self.count)
-        return np.int32(self.plan.start), state, draws
+        return np.int32(self.plan.start), *self.place_carry((state, draws))
 
     def _init(self, key: Any, init_params: Any) -> Any:
         def init(key: Any, init_params: Any, arrays: Any) -> Any:
@@ -439,13 +477,14 @@ class KernelRunner(Runner):
     def advance(self, carry: Any, stop: int, first: int) -> Any:
         i, state, draws = carry
         bounds = (i, np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
-        return np.int32(stop), *self.cached("loop", self._make_loop)(state, draws, self.arrays, *bounds)
+        advanced = self.cached("loop", self._make_loop)(state, draws, self.arrays, *bounds)
+        return np.int32(stop), *self.place_carry(advanced)
 
     def _make_loop(self) -> Callable[..., Any]:
         loop = self._loop(together=self.method == "vectorized")
         fn: Callable[..., Any] = loop
         if self.method == "parallel":
-            fn = _each_on_a_device(loop, self.count)
+            fn = self.placement.over_devices(loop, self._loop(together=True))
         elif callable(self.method):
             method = self.method
 
@@ -548,8 +587,8 @@ def _fields(kernel: Any, extra_fields: tuple[str, ...]) -> tuple[tuple[str, ...]
 
 
 def _field(state: Any, path: str) -> Any:
-    """A field of a state, or a field of a field: ``"adapt_state.step_size"``. A dot in front hides it from the user."""
-    """A field of a state, or a field of a field: ``"adapt_state.step_size"``; tuples have numbers as names."""
+    """A field of a state, or a field of a field: ``"adapt_state.step_size"``; tuples have numbers as names. A dot in
+    front hides it from the user."""
     value = state
     for name in path.removeprefix(".").split("."):
         if isinstance(value, Mapping) and name in value:
@@ -610,42 +649,12 @@ def _is_batch(rng_key: Any) -> bool:
     return np.ndim(rng_key) > (0 if jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key) else 1)
 
 
-def _split_by_chain(rng_key: Any, count: int) -> Any:
-    if not _is_batch(rng_key):
-        return jax.random.split(rng_key, count)
-    _check_number_of_keys(rng_key, count)
-    return rng_key
-
-
 def _check_number_of_keys(rng_key: Any, count: int) -> None:
     if np.shape(rng_key)[0] != count:
         raise ValueError(
             f"`rng_key` must be one random key or one for each of the {count} chains, but there are "
             f"{np.shape(rng_key)[0]}."
         )
-
-
-def _mesh(count: int) -> Mesh:
-    return Mesh(np.array(jax.local_devices()[:count]), ("chains",))
-
-
-def _on_devices(tree: Any, count: int) -> Any:
-    """Put each row of the arrays on a device of its own."""
-    return jax.device_put(tree, NamedSharding(_mesh(count), PartitionSpec("chains")))
-
-
-def _each_on_a_device(fn: Callable[..., Any], count: int) -> Callable[..., Any]:
-    """``fn(a, b, *shared)`` for each row of ``a`` and ``b`` on a device of its own; the other arguments go to each."""
-    mesh, split, whole = _mesh(count), PartitionSpec("chains"), PartitionSpec()
-
-    def mapped(a: Any, b: Any, *shared: Any) -> Any:
-        def one(a: Any, b: Any, *shared: Any) -> Any:
-            return jax.tree.map(lambda x: x[None], fn(*jax.tree.map(lambda x: x[0], (a, b)), *shared))
-
-        specs = (split, split, *(whole for _ in shared))
-        return jax.shard_map(one, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False)(a, b, *shared)
-
-    return mapped
 
 
 _STRONG = jax.jit(strongly_typed)

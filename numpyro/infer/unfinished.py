@@ -63,14 +63,16 @@ def identity_of(kind: str, runner: Runner, carry: Any, num_warmup: int) -> dict[
 
     :param carry: of a group that was started.
     """
-    request, plan, kernel = runner.request, runner.plan, runner.kernel
+    request, plan, kernel, placement = runner.request, runner.plan, runner.kernel, runner.placement
     traced, names = runner.density(carry)
     method = runner.method
     return {
         "kind of run": kind,
         "numbers of iterations": repr((num_warmup, *plan)),
-        "number of chains": repr(runner.count),
+        "number of chains": repr(runner.total),
+        "chains of this process": repr(placement.chains),
         "chain_method": method if isinstance(method, str) else "a function",
+        "number of devices": repr(placement.num_devices),
         "store": "host" if runner.on_host else "device",
         "kernel": type(kernel).__qualname__,
         "settings of the kernel": digest(_settings(kernel)),
