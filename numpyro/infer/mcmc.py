@@ -288,11 +288,10 @@ class MCMC:
             return
         if run is not None:
             states, last_state = run.collection.finish(run.carries)
-            states = states if plan.kept else None
         else:
             # The others may have been killed before they had all the draws.
             states, last_state = self._share(placement, self._states), placement.share(self._last_state)
-        self._states = placement.gather(states, self.store == "host")
+        self._states = placement.gather(states, self.store == "host") if plan.kept else None
         self._last_state = placement.gather(last_state, False)
         self._drawn_chains = self.num_chains
         path = self._checkpoint_of(kind, placement)
@@ -587,6 +586,12 @@ class MCMC:
     @post_warmup_state.setter
     def post_warmup_state(self, state: Any) -> None:
         self._warmup_state = state
+
+    @property
+    def local_chains(self) -> range:
+        """Numbers of the chains that this process runs: all of them, unless processes share them (see
+        ``chain_method``)."""
+        return place(self.num_chains, self.chain_method).chains
 
     @property
     def last_state(self) -> Any:

@@ -89,7 +89,9 @@ class Placement(NamedTuple):
 
     def share(self, tree: Any) -> Any:
         """This process's part of arrays with a leading axis of all chains."""
-        return tree if self.num_processes == 1 else jax.tree.map(lambda x: x[self.chains.start : self.chains.stop], tree)
+        return (
+            tree if self.num_processes == 1 else jax.tree.map(lambda x: x[self.chains.start : self.chains.stop], tree)
+        )
 
     def worst(self, outcome: int) -> int:
         """The worst outcome (:data:`DONE`, :data:`INTERRUPTED` or :data:`FAILED`) of all processes. Each waits for the
@@ -120,7 +122,7 @@ def place(num_chains: int, chain_method: Any) -> Placement:
     count, rest = divmod(num_chains, processes)
     if rest:
         raise ValueError(
-            f"{num_chains} chains cannot be shared by {processes} processes: with chain_method=\"parallel\", num_chains "
+            f'{num_chains} chains cannot be shared by {processes} processes: with chain_method="parallel", num_chains '
             f"must be a multiple of the number of processes, such as {processes * max(count, 1)} or "
             f"{processes * (count + 1)}."
         )
@@ -129,16 +131,15 @@ def place(num_chains: int, chain_method: Any) -> Placement:
     if count % each:
         where = f"the {devices} devices of this process" if processes > 1 else f"the {devices} devices that JAX has"
         raise ValueError(
-            f"{count} chains cannot be shared evenly by {where}: with chain_method=\"parallel\" there are as many on "
-            f"each. Choose a multiple of {devices} chains, such as {devices * (each - 1)} or {devices * each}; or, on a "
-            f"CPU, call numpyro.set_host_device_count({count}) before anything else; or write "
-            'chain_method="vectorized".'
+            f"{count} chains cannot be shared evenly by {where}, as chain_method='parallel' asks. "
+            f"Choose a multiple of {devices} chains, such as {devices * (each - 1)} or {devices * each}; or, on a CPU, "
+            f"call numpyro.set_host_device_count({count}) before anything else; or write chain_method='vectorized'."
         )
     first = count * jax.process_index()
     return Placement(range(first, first + count), count // each, processes)
 
 
-def mesh_of(arrays: list[Any]) -> Mesh | None:
+def mesh_of(arrays: list[Any]) -> Any:
     """The devices over which arrays are spread, if they are on several."""
     for array in arrays:
         sharding = getattr(array, "sharding", None)

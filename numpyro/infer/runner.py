@@ -157,8 +157,8 @@ class Runner(ABC):
         if self.method == "parallel":
             if any(not x.sharding.is_fully_replicated for x in arrays if isinstance(x, jax.Array)):
                 raise ValueError(
-                    "an argument of the model is spread over several devices, which then cannot run a chain each. Write "
-                    'chain_method="vectorized" or "sequential".'
+                    "an argument of the model is spread over several devices, which then cannot run chains of their "
+                    "own. Write chain_method='vectorized' or 'sequential'."
                 )
             self.home = self.placement.sharding
             return jax.device_put(arrays, self.placement.everywhere)
@@ -435,7 +435,7 @@ class KernelRunner(Runner):
         key, resumed, init_params = pick(self.keys), pick(self.request.resumed), pick(self.request.init_params)
         if resumed is not None:
             has_key = hasattr(resumed, "_replace") and hasattr(resumed, "rng_key")
-            if has_key and np.ndim(resumed.rng_key) < np.ndim(key):
+            if has_key and _is_batch(key) and not _is_batch(resumed.rng_key):
                 key = key[0]  # an ensemble has one key
             state = self._refreshed(resumed._replace(rng_key=key) if has_key else resumed, group)
         elif isinstance(group, range) and not self.is_ensemble:

@@ -171,12 +171,6 @@ def test_parallel_chains_stand_on_devices_of_their_own(kernel):
     assert_allclose(mcmc.get_samples()["mu"].std(), sequential.get_samples()["mu"].std(), rtol=0.8)
 
 
-def test_without_enough_devices_chains_run_one_after_the_other():
-    with pytest.warns(UserWarning, match="99 chains are to run in parallel, but JAX has"):
-        mcmc = make(num_chains=99)
-    assert mcmc.chain_method == "sequential"
-
-
 @pytest.mark.parametrize("make_key", [jax.random.PRNGKey, jax.random.key])
 def test_a_key_for_each_chain(kernel, make_key):
     """Chain number n of a batch of keys is chain number n of a run with the n-th key."""

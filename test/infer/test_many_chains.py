@@ -1,0 +1,296 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Chains on several devices and in several processes, and data spread over devices."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import re
+import signal
+import socket
+import subprocess
+import sys
+from typing import Any, NamedTuple
+import warnings
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import numpy as np
+from numpy.testing import assert_allclose, assert_array_equal
+import pytest
+
+import numpyro
+import numpyro.distributions as dist
+from numpyro.infer import MCMC, NUTS, BarkerMH, driver
+from numpyro.infer.mcmc import MCMCKernel
+from numpyro.infer.runner import Plan, Request, make_runner
+
+KEY = np.zeros(2, np.uint32)  # jax.random.PRNGKey(0) would start JAX before the processes find each other
+Y = np.array([1.0, 2.0, 0.5])
+
+needs_two_devices = pytest.mark.skipif("jax.local_device_count() != 2")
+
+
+def model(y):
+    mu = numpyro.sample("mu", dist.Normal(0.0, 3.0))
+    tau = numpyro.sample("tau", dist.HalfNormal(2.0))
+    numpyro.sample("y", dist.Normal(mu, tau), obs=y)
+
+
+def make(kernel, **settings):
+    return MCMC(kernel, **({"num_warmup": 6, "num_samples": 5, "progress_bar": False} | settings))
+
+
+def grouped(mcmc: MCMC) -> dict[str, np.ndarray]:
+    return jax.tree.map(np.asarray, mcmc.get_samples(group_by_chain=True))
+
+
+def program_of(mcmc: MCMC, *args: Any) -> str:
+    """The compiled program of the loop."""
+    runner = make_runner(mcmc, Request(KEY, args, {}, (), None, None), Plan(0, 11, 6, 5, 5, 1))
+    bounds = (np.int32(11), np.int32(6), np.int32(1))
+    return runner._compiled().lower(*runner.start(runner.groups[0]), runner.arrays, *bounds).compile().as_text()
+
+
+# Devices
+
+
+@needs_two_devices
+def test_a_device_takes_several_chains():
+    kernel, draws = NUTS(model, step_size=0.3), {}
+    for method in ("sequential", "parallel"):
+        mcmc = make(kernel, num_chains=4, chain_method=method)
+        mcmc.run(KEY, Y, extra_fields=("i",))
+        draws[method] = grouped(mcmc)
+    assert len(np.unique(draws["parallel"]["mu"][:, -1])) == 4
+    for name in draws["parallel"]:
+        assert_allclose(draws["parallel"][name], draws["sequential"][name], rtol=2e-2, atol=2e-3)
+    assert {shard.data.shape for shard in mcmc.last_state.z["mu"].addressable_shards} == {(2,)}
+    assert_array_equal(mcmc.get_extra_fields(group_by_chain=True)["i"], np.tile(np.arange(7, 12), (4, 1)))
+    mcmc.post_warmup_state = mcmc.last_state
+    mcmc.run(KEY, Y, extra_fields=("i",))
+    assert_array_equal(mcmc.get_extra_fields()["i"][-1], 16)
+    assert not re.search(r"all-|collective-|reduce-scatter", program_of(mcmc, Y)), "devices wait for each other"
+
+
+@pytest.mark.parametrize(
+    "chains, devices, expected",
+    [(1, 4, (1, 1)), (2, 4, (2, 1)), (4, 4, (4, 1)), (8, 4, (4, 2)), (6, 4, (3, 2)), (9, 2, None), (3, 2, None)],
+)
+def test_no_device_has_more_chains_than_it_must(monkeypatch, chains, devices, expected):
+    monkeypatch.setattr(jax, "local_device_count", lambda: devices)
+    if expected is not None:
+        assert make(NUTS(model), num_chains=chains).chain_method == "parallel"
+        placement = numpyro.infer.placement.place(chains, "parallel")
+        assert (placement.num_devices, placement.each) == expected
+        return
+    message = f"{chains} chains .* by the {devices} devices .* multiple of {devices} chains, such as {chains - 1} or"
+    with pytest.raises(ValueError, match=rf"{message} {chains + 1};.*set_host_device_count\({chains}\).*vectorized"):
+        make(NUTS(model), num_chains=chains)
+
+
+def test_on_one_device_parallel_chains_run_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    with pytest.warns(UserWarning, match=r"4 chains .*JAX has one device.*set_host_device_count\(4\)"):
+        assert make(NUTS(model), num_chains=4).chain_method == "sequential"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(NUTS(model), num_chains=1)
+        make(NUTS(model), num_chains=4, chain_method="vectorized")
+
+
+# Data over devices
+
+X = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
+CHOSEN = (np.random.default_rng(1).uniform(size=400) < 1 / (1 + np.exp(-X @ [1.0, -1.0, 0.5]))).astype(np.int32)
+
+
+def regression(x, chosen):
+    slopes = numpyro.sample("slopes", dist.Normal(0.0, 1.0).expand([3]).to_event(1))
+    with numpyro.plate("rows", len(chosen)):
+        numpyro.sample("chosen", dist.Bernoulli(logits=x @ slopes), obs=chosen)
+
+
+def spread(x):
+    mesh = Mesh(np.array(jax.local_devices()), ("rows",))
+    return jax.device_put(x, NamedSharding(mesh, PartitionSpec("rows")))
+
+
+@needs_two_devices
+@pytest.mark.parametrize(
+    "make_kernel, num_chains",
+    [(NUTS, 1), (NUTS, 2), (lambda model: BarkerMH(model, step_size=0.1), 2)],
+    ids=["NUTS", "chains of NUTS", "chains of BarkerMH"],
+)
+def test_data_may_be_spread_over_devices(make_kernel, num_chains):
+    kernel, draws = make_kernel(regression), []
+    settings = {"num_chains": num_chains, "chain_method": "vectorized", "progress_rate": 3}
+    for args in ((X, CHOSEN), (spread(X), spread(CHOSEN) if num_chains == 1 else CHOSEN)):
+        mcmc = make(kernel, **settings)
+        mcmc.run(KEY, *args)
+        draws.append(mcmc.get_samples()["slopes"])
+    assert len(np.unique(draws[0][:, 0])) > 2
+    assert_allclose(draws[1], draws[0], rtol=1e-3, atol=1e-4)
+    assert len(mcmc.last_state.i.sharding.device_set) == 2
+    if num_chains == 1:
+        program = program_of(mcmc, *args)
+        assert "f32[200" in program and "f32[400" not in program, "a device holds all rows"
+        assert len(re.findall(r" all-\S+\(", program)) == 1, "one exchange an evaluation is enough"
+        assert re.search(r"\(f32\[3\]\S*, f32\[\]\S*\) all-reduce\(", program)
+
+
+@needs_two_devices
+def test_data_over_devices_leave_none_for_chains():
+    with pytest.raises(ValueError, match=r"spread over several devices.*chain_method='vectorized'"):
+        make(NUTS(regression), num_chains=2, chain_method="parallel").run(KEY, spread(X), CHOSEN)
+
+
+# Processes
+
+
+class State(NamedTuple):
+    x: Any
+    rng_key: Any
+
+
+class RandomWalk(MCMCKernel):
+    """Metropolis's algorithm for a normal distribution whose mean is the data's."""
+
+    sample_field = "x"
+    is_pure = True
+
+    def init(self, rng_key, num_warmup, init_params, model_args, model_kwargs):
+        return State(jnp.zeros(2) if init_params is None else init_params, rng_key)
+
+    def sample(self, state, model_args, model_kwargs):
+        rng_key, step_key, accept_key = jax.random.split(state.rng_key, 3)
+        x = state.x + jax.random.normal(step_key, (2,))
+        y = jnp.mean(model_args[0])
+        change = jnp.sum((state.x - y) ** 2 - (x - y) ** 2) / 2
+        accept = jnp.log(jax.random.uniform(accept_key)) < change
+        return State(jnp.where(accept, x, state.x), rng_key)
+
+
+def walk(**settings):
+    return make(RandomWalk(), num_chains=4, **({"chain_method": "parallel"} | settings))
+
+
+STARTS = np.arange(8, dtype=np.float32).reshape(4, 2)
+
+
+def share_chains(rank: int, directory: Path) -> dict[str, Any]:
+    mcmc = walk()
+    assert mcmc.local_chains == range(2 * rank, 2 * rank + 2)
+    mcmc.run(jax.random.key(3), Y, init_params=STARTS)
+    first = mcmc.get_samples(group_by_chain=True)
+    mcmc.post_warmup_state = mcmc.last_state
+    mcmc.run(jax.random.split(KEY, 4), Y)
+    with pytest.raises(ValueError, match=r"3 chains cannot be shared by 2 processes.* such as 2 or 4"):
+        make(RandomWalk(), num_chains=3)
+    return {"first": first, "further": mcmc.get_samples(group_by_chain=True)}
+
+
+def run_nuts(rank: int, directory: Path) -> dict[str, Any]:
+    mcmc = make(NUTS(model, step_size=0.3), num_chains=4)
+    mcmc.run(KEY, Y)
+    mcmc.print_summary()
+    bad = np.where(rank == 1, np.nan, Y)
+    message = "observed data hold 3 NaN" if rank == 1 else "another process could not run its chains"
+    with pytest.raises(RuntimeError, match=message):
+        make(NUTS(model, step_size=0.3), num_chains=4).run(KEY, bad)
+    assert mcmc.get_extra_fields()["diverging"].shape == (20,)
+    return mcmc.get_samples(group_by_chain=True)
+
+
+def go_on(rank: int, directory: Path) -> dict[str, Any]:
+    """One process has lost its file, as if it had been killed before the end; one is interrupted."""
+
+    def from_checkpoint():
+        mcmc = walk(checkpoint=directory / "walk.npz", checkpoint_every=4)
+        mcmc.run(jax.random.key(3), Y, init_params=STARTS)
+        return mcmc.get_samples(group_by_chain=True)
+
+    class Interrupting(driver.ProgressBar):
+        def update(self, chains, done, messages):
+            super().update(chains, done, messages)
+            if rank == 1 and done == 9:
+                signal.raise_signal(signal.SIGINT)
+
+    draws = [from_checkpoint()]
+    if rank == 1:
+        (directory / "walk-1.npz").unlink()
+    draws.append(from_checkpoint())
+    original, driver.ProgressBar = driver.ProgressBar, Interrupting
+    mcmc = walk(progress_rate=3)
+    with pytest.warns(UserWarning, match="interrupted"):
+        mcmc.run(jax.random.key(3), Y, init_params=STARTS)
+    assert mcmc.get_samples(group_by_chain=True).shape == (2, 3 if rank == 1 else 5, 2)
+    driver.ProgressBar = original
+    mcmc.resume(Y)
+    return {"draws": np.stack([*draws, mcmc.get_samples(group_by_chain=True)])}
+
+
+def work(name: str, rank: int, port: int, directory: str) -> None:
+    """What a process does."""
+    jax.distributed.initialize(f"localhost:{port}", 2, rank)
+    np.savez(Path(directory) / f"results-{rank}.npz", **globals()[name](rank, Path(directory)))
+
+
+def in_two_processes(name: str, directory: Path) -> dict[str, np.ndarray]:
+    """What a function gives in each of two processes that share the chains: the same."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    program = "import sys; sys.path[:0] = {}; import test_many_chains as t; t.work({!r}, {}, {}, {!r})"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program.format(sys.path, name, rank, port, str(directory))],
+            cwd=Path(__file__).parent,
+            env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        output = [process.communicate(timeout=300)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(output)
+    results = [dict(np.load(directory / f"results-{rank}.npz")) for rank in range(2)]
+    for key, value in results[0].items():
+        assert_array_equal(value, results[1][key], err_msg=key)
+    return results[0]
+
+
+def test_processes_share_the_chains(tmp_path):
+    results = in_two_processes("share_chains", tmp_path)
+    alone = walk(chain_method="vectorized")
+    alone.run(jax.random.key(3), Y, init_params=STARTS)
+    assert_allclose(results["first"], grouped(alone), rtol=1e-5)
+    alone.post_warmup_state = alone.last_state
+    alone.run(jax.random.split(KEY, 4), Y)
+    assert_allclose(results["further"], grouped(alone), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_processes_run_nuts_and_share_an_error(tmp_path):
+    results = in_two_processes("run_nuts", tmp_path)
+    alone = make(NUTS(model, step_size=0.3), num_chains=4, chain_method="vectorized")
+    alone.run(KEY, Y)
+    for name, value in grouped(alone).items():
+        assert_allclose(results[name], value, rtol=2e-2, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_processes_go_on_after_an_interrupt_or_from_checkpoints(tmp_path):
+    draws = in_two_processes("go_on", tmp_path)["draws"]
+    alone = walk(chain_method="vectorized")
+    alone.run(jax.random.key(3), Y, init_params=STARTS)
+    assert_allclose(draws, np.broadcast_to(grouped(alone), draws.shape), rtol=1e-5)
+    assert sorted(path.name for path in tmp_path.glob("walk*")) == ["walk-0.npz", "walk-1.npz"]
