@@ -117,12 +117,7 @@ class _Unconstrained(Messenger):
     def _check_shape(self, site: LatentSite, msg: dict[str, Any]) -> None:
         """A distribution broadcasts what does not fit, so a site that changes must be noticed here."""
         if msg.get("scan") is None:
-            shape = tuple(msg["fn"].shape(msg["kwargs"].get("sample_shape", ())))
-            if shape != site.shape:
-                raise ValueError(
-                    f"latent site '{site.name}' has shape {shape}, but shape {site.shape} when the model was first "
-                    f"traced. {_MUST_NOT_CHANGE}"
-                )
+            _check_same_shape(site, tuple(msg["fn"].shape(msg["kwargs"].get("sample_shape", ()))))
 
     def postprocess_message(self, msg: dict[str, Any]) -> None:
         if msg["type"] != "sample" or msg.get("scan") == "ask":
@@ -135,6 +130,21 @@ class _Unconstrained(Messenger):
             log_det = biject_to(support).log_abs_det_jacobian(self.params[name], msg["value"])
             self.log_density = self.log_density + jnp.sum(log_det)
             self.values[name] = msg["value"]
+
+
+def _check_same_shape(site: LatentSite, shape: tuple[int, ...]) -> None:
+    if shape != site.shape:
+        raise ValueError(
+            f"latent site '{site.name}' has shape {shape}, but shape {site.shape} when the model was first traced. "
+            f"{_MUST_NOT_CHANGE}"
+        )
+
+
+def _missing(names: list[str]) -> ValueError:
+    return ValueError(
+        f"the latent sites {', '.join(map(repr, names))} are missing, but were there when the model was first traced. "
+        f"{_MUST_NOT_CHANGE}"
+    )
 
 
 @dataclass(frozen=True)
@@ -158,10 +168,7 @@ class ModelPotential:
         handler(*args, **kwargs)
         missing = [name for name in params if name not in handler.values]
         if missing:
-            raise ValueError(
-                f"the latent sites {', '.join(map(repr, missing))} are missing, but were there when the model was "
-                f"first traced. {_MUST_NOT_CHANGE}"
-            )
+            raise _missing(missing)
         return handler
 
     def potential_fn(self, params: dict[str, Any], args: Any = (), kwargs: Any = None) -> Any:
@@ -184,12 +191,15 @@ class ModelPotential:
         values = given_values(self.init_strategy)
         handled = substitute(handled, data={name: value for name, value in values.items() if name in self.sites})
         recorded = trace(handled).get_trace(*args, **(kwargs or {}))
-        return {
-            name: biject_to(recorded[name]["fn"].support)._inverse(
-                jnp.asarray(recorded[name]["value"], jnp.result_type(float))
-            )
-            for name in self.sites
-        }
+        missing = [name for name in self.sites if name not in recorded]
+        if missing:
+            raise _missing(missing)
+        params = {}
+        for name, site in self.sites.items():
+            value = jnp.asarray(recorded[name]["value"], jnp.result_type(float))
+            _check_same_shape(site, value.shape)
+            params[name] = biject_to(recorded[name]["fn"].support)._inverse(value)
+        return params
 
     def _uniform_params(self, rng_key: Any, radius: float) -> dict[str, Any]:
         shapes = {name: site.unconstrained_shape for name, site in self.sites.items()}

@@ -161,8 +161,8 @@ class Target:
         expected = jax.tree.unflatten(self.space.treedef, self.space.shapes)
         axes = f", each with a leading axis of {lead[0]} chains" if lead else ""
         raise ValueError(
-            f"`init_params` must look like the unconstrained parameters, whose shapes are {expected}{axes}, but "
-            f"the shapes given are {jax.tree.map(np.shape, init_params)}."
+            f"`init_params` (or `post_warmup_state`) must look like the unconstrained parameters, whose shapes are "
+            f"{expected}{axes}, but the shapes given are {jax.tree.map(np.shape, init_params)}."
         )
 
     def refuse(self, params: Any, inputs: Any, origin: str | None = None, attempts: int = MAX_ATTEMPTS) -> NoReturn:

@@ -27,7 +27,17 @@ import pytest
 import numpyro
 from numpyro.diagnostics import DiagnosticWarning
 import numpyro.distributions as dist
-from numpyro.infer import HMC, MCMC, NUTS, checkpoint, driver, init_to_uniform, runner
+from numpyro.infer import (
+    HMC,
+    MCMC,
+    NUTS,
+    BarkerMH,
+    checkpoint,
+    driver,
+    init_to_median,
+    init_to_uniform,
+    runner,
+)
 from numpyro.infer.checkpoint import CheckpointError
 from numpyro.infer.mcmc import MCMCKernel
 
@@ -564,8 +574,15 @@ def test_a_model_whose_sites_change_between_traces_is_refused():
         numpyro.sample("mu", dist.Normal(0.0, 1.0).expand([1 if len(calls) == 1 else 2]))
         numpyro.sample("y", dist.Normal(0.0, 1.0), obs=y)
 
-    with pytest.raises(ValueError, match=r"'mu' has shape \(2,\), but shape \(1,\) when the model was first traced"):
-        make(NUTS(grows)).run(KEY, Y)
+    def grows_later(y):
+        calls.append(1)
+        numpyro.sample("mu", dist.Normal(0.0, 1.0).expand([1 if len(calls) <= 2 else 2]))
+
+    for model in (grows, grows_later):
+        calls.clear()
+        message = r"'mu' has shape \(2,\), but shape \(1,\) when the model was first traced"
+        with pytest.raises(ValueError, match=message):
+            make(NUTS(model, init_strategy=init_to_median)).run(KEY, Y)
 
     def renames(y):
         calls.append(1)
@@ -573,6 +590,14 @@ def test_a_model_whose_sites_change_between_traces_is_refused():
 
     with pytest.raises(ValueError, match=r"has a latent site 'mu_.*' that was not there"):
         make(NUTS(renames)).run(KEY, Y)
+
+    def renames_later(y):
+        calls.append(1)
+        numpyro.sample("mu" if len(calls) <= 2 else "nu", dist.Normal(0.0, 1.0))
+
+    calls.clear()
+    with pytest.raises(ValueError, match=r"the latent sites 'mu' are missing, but were there"):
+        make(NUTS(renames_later, init_strategy=init_to_median)).run(KEY, Y)
 
     def loses(y):
         calls.append(1)
@@ -583,6 +608,18 @@ def test_a_model_whose_sites_change_between_traces_is_refused():
     calls.clear()
     with pytest.raises(ValueError, match="sites 'nu' are missing"):
         make(NUTS(loses)).run(KEY, Y)
+
+
+@pytest.mark.parametrize("kernel", [NUTS, BarkerMH])
+def test_a_state_for_data_of_another_shape_is_refused(kernel):
+    def local(y):
+        with numpyro.plate("rows", len(y)):
+            numpyro.sample("y", dist.Normal(numpyro.sample("mu", dist.Normal(0.0, 1.0)), 1.0), obs=y)
+
+    mcmc = make(kernel(local), num_samples=2)
+    mcmc.warmup(KEY, Y)
+    with pytest.raises(ValueError, match="`post_warmup_state`"):
+        mcmc.run(KEY, Y[:2])
 
 
 @pytest.mark.parametrize(

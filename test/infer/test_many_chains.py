@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 import os
 from pathlib import Path
 import re
@@ -24,7 +25,20 @@ import pytest
 
 import numpyro
 import numpyro.distributions as dist
-from numpyro.infer import MCMC, NUTS, BarkerMH, driver
+from numpyro.infer import (
+    AIES,
+    ESS,
+    HMC,
+    HMCECS,
+    MCMC,
+    NUTS,
+    SA,
+    BarkerMH,
+    DiscreteHMCGibbs,
+    HMCGibbs,
+    MixedHMC,
+    driver,
+)
 from numpyro.infer.mcmc import MCMCKernel
 from numpyro.infer.runner import Plan, Request, make_runner
 
@@ -44,7 +58,7 @@ def make(kernel, **settings):
     return MCMC(kernel, **({"num_warmup": 6, "num_samples": 5, "progress_bar": False} | settings))
 
 
-def grouped(mcmc: MCMC) -> dict[str, np.ndarray]:
+def grouped(mcmc: MCMC) -> Any:
     return jax.tree.map(np.asarray, mcmc.get_samples(group_by_chain=True))
 
 
@@ -102,6 +116,86 @@ def test_on_one_device_parallel_chains_run_one_after_the_other(monkeypatch):
         make(NUTS(model), num_chains=4, chain_method="vectorized")
 
 
+class State(NamedTuple):
+    x: Any
+    rng_key: Any
+
+
+class RandomWalk(MCMCKernel):
+    """Metropolis's algorithm for a normal distribution whose mean is the data's."""
+
+    sample_field = "x"
+    is_pure = True
+
+    def init(self, rng_key, num_warmup, init_params, model_args, model_kwargs):
+        return State(jnp.zeros(2) if init_params is None else init_params, rng_key)
+
+    def sample(self, state, model_args, model_kwargs):
+        rng_key, step_key, accept_key = jax.random.split(state.rng_key, 3)
+        x = state.x + jax.random.normal(step_key, (2,))
+        y = jnp.mean(model_args[0])
+        change = jnp.sum((state.x - y) ** 2 - (x - y) ** 2) / 2
+        accept = jnp.log(jax.random.uniform(accept_key)) < change
+        return State(jnp.where(accept, x, state.x), rng_key)
+
+
+def mixture(probs):
+    kind = numpyro.sample("kind", dist.Categorical(probs))
+    numpyro.sample("x", dist.Normal(jnp.array([-1.0, 0.0, 1.5])[kind], 0.6))
+
+
+def two_normals(y):
+    x = numpyro.sample("x", dist.Normal(0.0, 2.0))
+    z = numpyro.sample("z", dist.Normal(0.0, 2.0))
+    numpyro.sample("y", dist.Normal(x + z, 1.0), obs=y)
+
+
+def update_x(rng_key, gibbs_sites, hmc_sites):
+    return {"x": dist.Normal(0.8 * (1.0 - hmc_sites["z"]), np.sqrt(0.8)).sample(rng_key)}
+
+
+def subsampled(y):
+    mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+    with numpyro.plate("rows", len(y), subsample_size=2):
+        numpyro.sample("y", dist.Normal(mu, 1.0), obs=numpyro.subsample(y, event_dim=0))
+
+
+PROBS = np.array([0.2, 0.5, 0.3], np.float32)
+
+
+@needs_two_devices
+@pytest.mark.parametrize(
+    "make_kernel, data",
+    [
+        pytest.param(RandomWalk, Y, id="a user's"),
+        pytest.param(lambda: BarkerMH(model), Y, id="BarkerMH", marks=pytest.mark.slow),
+        pytest.param(lambda: SA(model), Y, id="SA", marks=pytest.mark.slow),
+        pytest.param(lambda: HMCGibbs(NUTS(two_normals), update_x, ["x"]), 1.0, id="HMCGibbs", marks=pytest.mark.slow),
+        pytest.param(lambda: DiscreteHMCGibbs(NUTS(mixture)), PROBS, id="DiscreteHMCGibbs", marks=pytest.mark.slow),
+        pytest.param(
+            lambda: MixedHMC(HMC(mixture, trajectory_length=1.0)), PROBS, id="MixedHMC", marks=pytest.mark.slow
+        ),
+        pytest.param(lambda: HMCECS(NUTS(subsampled)), Y, id="HMCECS", marks=pytest.mark.slow),
+    ],
+)
+def test_every_method_runs_every_kernel(make_kernel, data):
+    kernel, draws = make_kernel(), []
+    for method in ("sequential", "parallel", jax.vmap):
+        mcmc = make(kernel, num_chains=4, chain_method=method)
+        mcmc.run(KEY, data)
+        draws.append(grouped(mcmc))
+    assert all(len(np.unique(x[:, -1])) > 1 for x in jax.tree.leaves(draws[0]))
+    for other in draws[1:]:
+        jax.tree.map(partial(assert_allclose, rtol=2e-3, atol=2e-3), other, draws[0])
+
+
+@pytest.mark.parametrize("kernel", [AIES, ESS])
+def test_an_ensemble_is_vectorized(kernel):
+    for method in ("parallel", "sequential", jax.vmap):
+        with pytest.raises(ValueError, match='moves all chains at once: write chain_method="vectorized"'):
+            make(kernel(model), num_chains=4, chain_method=method)
+
+
 # Data over devices
 
 X = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
@@ -149,29 +243,6 @@ def test_data_over_devices_leave_none_for_chains():
 
 
 # Processes
-
-
-class State(NamedTuple):
-    x: Any
-    rng_key: Any
-
-
-class RandomWalk(MCMCKernel):
-    """Metropolis's algorithm for a normal distribution whose mean is the data's."""
-
-    sample_field = "x"
-    is_pure = True
-
-    def init(self, rng_key, num_warmup, init_params, model_args, model_kwargs):
-        return State(jnp.zeros(2) if init_params is None else init_params, rng_key)
-
-    def sample(self, state, model_args, model_kwargs):
-        rng_key, step_key, accept_key = jax.random.split(state.rng_key, 3)
-        x = state.x + jax.random.normal(step_key, (2,))
-        y = jnp.mean(model_args[0])
-        change = jnp.sum((state.x - y) ** 2 - (x - y) ** 2) / 2
-        accept = jnp.log(jax.random.uniform(accept_key)) < change
-        return State(jnp.where(accept, x, state.x), rng_key)
 
 
 def walk(**settings):
