@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 import copy
 from functools import cached_property, partial
 from typing import Any, NamedTuple, NoReturn
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 from jax.extend.core import jaxpr_as_fun
 import jax.numpy as jnp
+from jax.sharding import AbstractMesh, AxisType, get_abstract_mesh, use_abstract_mesh
 import numpy as np
 
 from numpyro.distributions import Distribution
@@ -86,7 +88,7 @@ class Target:
         self._forward_mode = forward_mode_differentiation
         flat = jax.ShapeDtypeStruct((space.size,), space.dtype)
         self._abstract = jax.tree.map(_shape_and_dtype, (flat, arrays if takes_arrays else []))
-        self._traced = jax.make_jaxpr(self._potential)(*self._abstract)
+        self._traced = _traced(self._potential, self._abstract)
 
     def _potential(self, z: jax.Array, inputs: Any) -> jax.Array:
         args, kwargs = self.arguments(inputs)
@@ -106,7 +108,7 @@ class Target:
 
     @cached_property
     def _traced_gradient(self) -> Any:
-        return jax.make_jaxpr(value_and_grad(self.potential, self._forward_mode))(*self._abstract)
+        return _traced(value_and_grad(self.potential, self._forward_mode), self._abstract)
 
     def potential_and_grad(self, z: jax.Array, inputs: Any) -> tuple[jax.Array, jax.Array]:
         """Potential energy and gradient."""
@@ -189,6 +191,14 @@ class Target:
             f"Cannot find valid initial parameters: {what} at which the potential energy and its gradient are "
             f"finite.\n{reason}\n{remedy}"
         )
+
+
+def _traced(fn: Callable[..., Any], abstract: Any) -> Any:
+    """A function traced for whoever calls it: if it is traced within ``jax.shard_map``, not for the devices of that
+    alone."""
+    is_mapped = AxisType.Manual in get_abstract_mesh().axis_types
+    with use_abstract_mesh(AbstractMesh((), ())) if is_mapped else nullcontext():
+        return jax.make_jaxpr(fn)(*abstract)
 
 
 class GivenPotential:

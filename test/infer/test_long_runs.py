@@ -133,7 +133,7 @@ def interrupt_after(monkeypatch):
 
 # Interrupts
 
-METHODS = [(1, "sequential"), (2, "sequential"), (2, "vectorized"), (2, "parallel")]
+METHODS = [(1, "sequential"), (2, "sequential"), (2, "vectorized"), (2, "parallel"), (4, "parallel")]
 
 
 @pytest.mark.parametrize(

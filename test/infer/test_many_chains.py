@@ -237,6 +237,17 @@ def test_data_may_be_spread_over_devices(make_kernel, num_chains):
 
 
 @needs_two_devices
+def test_chains_over_devices_leave_no_trace_for_data_over_devices():
+    """What is traced within the loop on each device is used for other devices as well."""
+    kernel, draws = NUTS(regression, step_size=0.1), []
+    for method, x in (("parallel", X), ("vectorized", spread(X))):
+        mcmc = make(kernel, num_chains=2, chain_method=method)
+        mcmc.run(KEY, x, CHOSEN)
+        draws.append(mcmc.get_samples()["slopes"])
+    assert_allclose(draws[1], draws[0], rtol=1e-2, atol=1e-3)
+
+
+@needs_two_devices
 def test_data_over_devices_leave_none_for_chains():
     with pytest.raises(ValueError, match=r"spread over several devices.*chain_method='vectorized'"):
         make(NUTS(regression), num_chains=2, chain_method="parallel").run(KEY, spread(X), CHOSEN)
