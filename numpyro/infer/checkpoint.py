@@ -188,14 +188,22 @@ def digest(tree: Any) -> str:
     total = hashlib.sha256(str(treedef).encode())
     for leaf in leaves:
         if isinstance(leaf, np.ndarray | np.generic | jax.Array):
-            array, key = _on_host(leaf)
-            total.update(f"{array.dtype}{array.shape}{key}".encode())
-            total.update(b"" if array.dtype.hasobject else _sum(array).encode())
+            for part in _parts(leaf):
+                array, key = _on_host(part)
+                total.update(f"{array.dtype}{array.shape}{key}".encode())
+                total.update(b"" if array.dtype.hasobject else _sum(array).encode())
         elif isinstance(leaf, bool | int | float | complex | str | bytes | None):
             total.update(repr(leaf).encode())
         else:
             total.update(type(leaf).__qualname__.encode())
     return total.hexdigest()
+
+
+def _parts(array: Any) -> list[Any]:
+    """What one device after the other holds of an array that is spread over several, as far as this process has it."""
+    if not isinstance(array, jax.Array) or array.is_fully_replicated:
+        return [array]
+    return [shard.data for shard in array.addressable_shards]
 
 
 def _on_host(array: Any) -> tuple[np.ndarray, str | None]:

@@ -120,7 +120,7 @@ class Run:
                     return True
                 if len(self.carries) == len(runner.groups):
                     return False
-                if guard.pending:
+                if runner.agreed(guard.pending):
                     return True
                 self.carries.append(runner.start(runner.groups[len(self.carries)]))
                 self.iteration, self._is_new = plan.start, True
@@ -155,11 +155,11 @@ class Run:
                 bar.update(_chains(group), stop - plan.start, self._messages(group) if show else ())
                 if stop == collection.boundary(at):
                     collection.store(self.carries[-1], group, stop)
-                if rate is None and not is_first:
+                if rate is None and not is_first and not runner.in_step:
                     chunk = max(1, int(seconds * (stop - at) / max(time.perf_counter() - began, 1e-6)))
                 if stop == plan.stop:
                     break
-                if guard.pending:
+                if runner.agreed(guard.pending):
                     return True
                 if checkpoint is not None and every is not None and stop % every == 0:
                     checkpoint()

@@ -270,7 +270,7 @@ class MCMC:
             )
         self._check_init_params(request.init_params)
         self._args, self._kwargs = request.args, request.kwargs
-        asked = (*request.extra_fields, *self.sampler.default_fields)
+        asked = {name.removeprefix(".") for name in (*request.extra_fields, *self.sampler.default_fields)}
         hidden = (f".{name}" for name in self.sampler.diagnostic_fields if name not in asked)
         request = request._replace(extra_fields=(*request.extra_fields, *hidden))
         placement = place(self.num_chains, self.chain_method)
@@ -307,6 +307,11 @@ class MCMC:
         runner = make_runner(self, request, plan)
         run = Run(kind, runner, plan, runner.start(runner.groups[0]))
         path = self._checkpoint_of(kind, placement)
+        if path is not None and runner.in_step:
+            raise ValueError(
+                "there are no checkpoints of a run whose data are spread over several processes: leave `checkpoint` "
+                "out, or save the run at its end."
+            )
         found = None
         if path is not None and path.exists() and not self._wrote_checkpoint:
             found = files.read(path)

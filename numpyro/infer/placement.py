@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "Placement", "mesh_of", "place"]
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "Placement", "in_any_process", "mesh_of", "place"]
 
 DONE, INTERRUPTED, FAILED = range(3)
 
@@ -137,6 +137,11 @@ def place(num_chains: int, chain_method: Any) -> Placement:
         )
     first = count * jax.process_index()
     return Placement(range(first, first + count), count // each, processes)
+
+
+def in_any_process(flag: bool) -> bool:
+    """Whether ``flag`` is true in one of the processes. Each waits for the others."""
+    return bool(np.any(_all_of(np.array([flag]))))
 
 
 def mesh_of(arrays: list[Any]) -> Any:

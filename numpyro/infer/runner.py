@@ -29,7 +29,7 @@ from numpyro.infer.arguments import combine, partition
 from numpyro.infer.chain import FAILED, GIVEN, RESUME, SEARCH, Chain, strongly_typed
 from numpyro.infer.hmc import HMC
 from numpyro.infer.kernel import MCMCKernel
-from numpyro.infer.placement import mesh_of, place
+from numpyro.infer.placement import in_any_process, mesh_of, place
 from numpyro.util import identity
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class Runner(ABC):
 
     kernel: Any
     arrays: list[Any]
+    home: NamedSharding | None = None
 
     def __init__(self, mcmc: MCMC, request: Request, plan: Plan) -> None:
         self.asked, self.plan, self.total = request, plan, mcmc.num_chains
@@ -153,7 +154,6 @@ class Runner(ABC):
         Arrays that are spread over several devices stay as they are, and the chains are computed on all of these.
         """
         mesh = mesh_of(arrays)
-        self.home: NamedSharding | None = None
         if self.method == "parallel":
             if any(not x.sharding.is_fully_replicated for x in arrays if isinstance(x, jax.Array)):
                 raise ValueError(
@@ -167,6 +167,15 @@ class Runner(ABC):
         self.home = whole = NamedSharding(mesh, PartitionSpec())
         is_spread = lambda x: isinstance(x, jax.Array) and len(x.sharding.device_set) > 1
         return [x if is_spread(x) else jax.device_put(x, whole) for x in arrays]
+
+    @property
+    def in_step(self) -> bool:
+        """Whether this process advances the chains together with others, among which the data are spread."""
+        return self.home is not None and not self.home.is_fully_addressable
+
+    def agreed(self, flag: bool) -> bool:
+        """Whether ``flag`` is true, or is so in a process with which this one has to keep in step."""
+        return in_any_process(flag) if self.in_step else flag
 
     def place_carry(self, carry: Any) -> Any:
         """A carry on the devices where chains run."""

@@ -169,6 +169,17 @@ def test_an_interrupted_run_is_completed_by_the_same_call(in_blocks, interrupt_a
     assert_identical(results(mcmc), results(undisturbed))
 
 
+def test_a_resumed_run_collects_what_is_needed_to_diagnose_it(interrupt_after):
+    mcmc = make("nuts", progress_rate=20)
+    interrupt_after(3)
+    with pytest.warns(UserWarning, match="are kept"):
+        mcmc.run(KEY, Y, extra_fields=("num_steps",))
+    interrupt_after(0)
+    mcmc.resume(Y)
+    assert set(mcmc.get_extra_fields()) == {"num_steps", "diverging"}
+    assert {".energy"} < set(mcmc._states)
+
+
 def test_a_resumed_run_warns_of_what_its_draws_show(interrupt_after, monkeypatch):
     mcmc = make(RandomWalk(), progress_rate=10)
     interrupt_after(5)

@@ -315,6 +315,37 @@ def go_on(rank: int, directory: Path) -> dict[str, Any]:
     return {"draws": np.stack([*draws, mcmc.get_samples(group_by_chain=True)])}
 
 
+def spread_data(rank: int, directory: Path) -> dict[str, Any]:
+    """The rows are spread over the devices of both processes."""
+    over_rows = NamedSharding(Mesh(np.array(jax.devices()), ("rows",)), PartitionSpec("rows"))
+    mine = slice(200 * rank, 200 * rank + 200)
+    data = [jax.make_array_from_process_local_data(over_rows, x[mine], x.shape) for x in (X, CHOSEN)]
+    settings = {"num_samples": 60, "num_chains": 2, "chain_method": "vectorized"}
+    kernel = NUTS(regression, step_size=0.05)
+
+    class Interrupting(driver.ProgressBar):
+        left = 3
+
+        def update(self, *args):
+            super().update(*args)
+            Interrupting.left -= 1
+            if rank == 1 and Interrupting.left == 0:
+                signal.raise_signal(signal.SIGINT)
+
+    driver.ProgressBar = Interrupting
+    mcmc = make(kernel, **settings)
+    with pytest.warns(UserWarning, match="are kept"):
+        mcmc.run(KEY, *data)
+    so_far = mcmc.get_samples(group_by_chain=True)["slopes"]
+    assert 0 < so_far.shape[1] < 60
+    mcmc.resume(*data)
+    draws = mcmc.get_samples(group_by_chain=True)["slopes"]
+    assert_array_equal(draws[:, : so_far.shape[1]], so_far)
+    with pytest.raises(ValueError, match="spread over several processes"):
+        make(kernel, **settings, checkpoint=directory / "run.npz").run(KEY, *data)
+    return {"slopes": draws}
+
+
 def work(name: str, rank: int, port: int, directory: str) -> None:
     """What a process does."""
     jax.distributed.initialize(f"localhost:{port}", 2, rank)
@@ -376,3 +407,11 @@ def test_processes_go_on_after_an_interrupt_or_from_checkpoints(tmp_path):
     alone.run(jax.random.key(3), Y, init_params=STARTS)
     assert_allclose(draws, np.broadcast_to(grouped(alone), draws.shape), rtol=1e-5)
     assert sorted(path.name for path in tmp_path.glob("walk*")) == ["walk-0.npz", "walk-1.npz"]
+
+
+@pytest.mark.slow
+def test_data_may_be_spread_over_processes(tmp_path):
+    draws = in_two_processes("spread_data", tmp_path)["slopes"]
+    alone = make(NUTS(regression, step_size=0.05), num_samples=60, num_chains=2, chain_method="vectorized")
+    alone.run(KEY, X, CHOSEN)
+    assert_allclose(draws[:, :5], grouped(alone)["slopes"][:, :5], rtol=1e-2, atol=1e-3)
