@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.metric import FlatSpace, flat_space, multiply
 from numpyro.infer.random_words import next_words, normal, uniform
-from numpyro.infer.target import Target, TargetKernel, is_concrete
+from numpyro.infer.target import Program, Target, TargetKernel
 from numpyro.infer.warmup import Adaptation
 
 __all__ = ["BarkerMH", "BarkerMHState"]
@@ -135,55 +135,13 @@ class BarkerMH(TargetKernel):
         )
         return _Program(target, adaptation, self._step_size)
 
-    def init(
-        self,
-        rng_key: Any,
-        num_warmup: int,
-        init_params: Any = None,
-        model_args: tuple[Any, ...] = (),
-        model_kwargs: dict[str, Any] | None = None,
-    ) -> BarkerMHState:
-        """The state of a chain at its start.
-
-        :param rng_key: random key.
-        :param num_warmup: length of the warm-up.
-        :param init_params: where to start, in unconstrained space; needed with ``potential_fn``.
-        :param model_args: arguments of the model.
-        :param model_kwargs: keyword arguments of the model.
-        :raises RuntimeError: if no start with finite potential energy and gradient is found (100 candidates are tried).
-        """
-        program, arrays = self.program(num_warmup, model_args, model_kwargs or {}, init_params)
-        state = program.begin(rng_key, init_params, arrays)
-        if is_concrete(state.potential_energy):
-            self.check_start(state, init_params, model_args, model_kwargs or {})
-        return state
-
-    def sample(self, state: BarkerMHState, model_args: tuple[Any, ...] = (), model_kwargs: Any = None) -> BarkerMHState:
-        """One iteration from ``state``. During the first ``num_warmup`` ones step size and covariance adapt."""
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
-        return program.transition(state, arrays)
-
-    def refresh(
-        self, state: BarkerMHState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None
-    ) -> BarkerMHState:
-        """Evaluate the potential energy and its gradient anew, for other arguments of the model."""
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
-        space = program.target.space
-        potential, gradient = program.target.potential_and_grad(space.ravel(state.z), arrays)
-        return state._replace(potential_energy=potential, z_grad=space.unravel(gradient))
-
 
 @dataclass(frozen=True, eq=False)
-class _Program:
+class _Program(Program):
     """What :class:`BarkerMH` compiles for a target."""
 
-    target: Target
     adaptation: Adaptation
     step_size: float
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "begin", jax.jit(self.begin))
-        object.__setattr__(self, "transition", jax.jit(self.transition))
 
     def begin(self, rng_key: Any, init_params: Any, arrays: Any) -> BarkerMHState:
         """The first state; its potential energy is infinite if there is no valid start."""
@@ -203,6 +161,11 @@ class _Program:
             adapt_state,
             rng_key,
         )
+
+    def refresh(self, state: BarkerMHState, arrays: Any) -> BarkerMHState:
+        space = self.target.space
+        potential, gradient = self.target.potential_and_grad(space.ravel(state.z), arrays)
+        return state._replace(potential_energy=potential, z_grad=space.unravel(gradient))
 
     def transition(self, state: BarkerMHState, arrays: Any) -> BarkerMHState:
         """One iteration, in coordinates ``w`` with ``z = S^-T w``, where ``S^-T S^-1`` is the covariance estimate."""

@@ -29,7 +29,7 @@ from numpyro.infer import ensemble_util
 from numpyro.infer.barker import running_mean
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.random_words import derived_key, hashed_uniform, key_data, next_words, uniform
-from numpyro.infer.target import Target, TargetKernel, is_concrete
+from numpyro.infer.target import Program, Target, TargetKernel
 from numpyro.util import find_stack_level
 
 __all__ = ["AIES", "ESS", "AIESState", "ESSState", "EnsembleSampler", "EnsembleSamplerState"]
@@ -160,7 +160,7 @@ class EnsembleSampler(TargetKernel):
     # Programs
 
     def compose(self, target: Target, num_warmup: int) -> _Program:
-        return _Program(self, target, num_warmup)
+        return _Program(target, self, num_warmup)
 
     def prepare(
         self,
@@ -244,41 +244,17 @@ class EnsembleSampler(TargetKernel):
                 f"{type(self).__name__} needs a random key for each walker, an array of keys such as "
                 "jax.random.split(key, num_chains), but there is a single key."
             )
-        program, arrays = self.program(num_warmup, model_args, model_kwargs or {}, init_params, batched=True)
+        program, _ = self._program_for(num_warmup, model_args, model_kwargs, init_params)
         self._check_size(len(rng_key), program.target.space.size)
-        state = program.begin(rng_key, init_params, arrays)
-        if is_concrete(state.potential_energy):
-            self.check_start(state, init_params, model_args, model_kwargs or {})
-        return state
-
-    def sample(
-        self, state: EnsembleSamplerState, model_args: tuple[Any, ...] = (), model_kwargs: Any = None
-    ) -> EnsembleSamplerState:
-        """One iteration from ``state``, in which each walker moves once."""
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z, batched=True)
-        return program.transition(state, arrays)
-
-    def refresh(
-        self, state: EnsembleSamplerState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None
-    ) -> EnsembleSamplerState:
-        """Evaluate the potential energies anew, for other arguments of the model."""
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z, batched=True)
-        return state._replace(
-            potential_energy=program.potentials(jax.vmap(program.target.space.ravel)(state.z), arrays)
-        )
+        return super().init(rng_key, num_warmup, init_params, model_args, model_kwargs)
 
 
 @dataclass(frozen=True, eq=False)
-class _Program:
+class _Program(Program):
     """What an ensemble sampler compiles for a target."""
 
     kernel: EnsembleSampler
-    target: Target
     num_warmup: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "begin", jax.jit(self.begin))
-        object.__setattr__(self, "transition", jax.jit(self.transition))
 
     def potentials(self, positions: jax.Array, arrays: Any) -> jax.Array:
         return jax.vmap(lambda z: self.target.potential(z, arrays))(positions)
@@ -299,6 +275,10 @@ class _Program:
             state_key,
             starts.potential_energy,
         )
+
+    def refresh(self, state: EnsembleSamplerState, arrays: Any) -> EnsembleSamplerState:
+        positions = jax.vmap(self.target.space.ravel)(state.z)
+        return state._replace(potential_energy=self.potentials(positions, arrays))
 
     def transition(self, state: EnsembleSamplerState, arrays: Any) -> EnsembleSamplerState:
         """One iteration: both halves move, by one call of the kernel's update in the compiled program."""

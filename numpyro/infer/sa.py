@@ -28,7 +28,7 @@ import jax.numpy as jnp
 from numpyro.infer.barker import running_mean
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.random_words import next_words, normal, uniform
-from numpyro.infer.target import Target, TargetKernel, is_concrete
+from numpyro.infer.target import Program, Target, TargetKernel
 
 __all__ = ["SA", "SAAdaptState", "SAState"]
 
@@ -146,57 +146,14 @@ class SA(TargetKernel):
             )
         return _Program(target, num_warmup, count, self._dense_mass)
 
-    def init(
-        self,
-        rng_key: Any,
-        num_warmup: int,
-        init_params: Any = None,
-        model_args: tuple[Any, ...] = (),
-        model_kwargs: dict[str, Any] | None = None,
-    ) -> SAState:
-        """The state of a chain at its start.
-
-        :param rng_key: random key.
-        :param num_warmup: length of the warm-up.
-        :param init_params: where to start, in unconstrained space; needed with ``potential_fn``. The points are drawn
-            about it.
-        :param model_args: arguments of the model.
-        :param model_kwargs: keyword arguments of the model.
-        :raises RuntimeError: if no start with finite potential energy is found (100 candidates are tried).
-        """
-        program, arrays = self.program(num_warmup, model_args, model_kwargs or {}, init_params)
-        state = program.begin(rng_key, init_params, arrays)
-        if is_concrete(state.potential_energy):
-            self.check_start(state, init_params, model_args, model_kwargs or {})
-        return state
-
-    def sample(self, state: SAState, model_args: tuple[Any, ...] = (), model_kwargs: Any = None) -> SAState:
-        """One iteration from ``state``."""
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
-        return program.transition(state, arrays)
-
-    def refresh(self, state: SAState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None) -> SAState:
-        """Evaluate the potential energies anew, for other arguments of the model."""
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
-        target, zs = program.target, state.adapt_state.zs
-        positions = jnp.concatenate([zs, target.space.ravel(state.z)[None]])
-        pes = jax.vmap(lambda z: target.potential(z, arrays))(positions)
-        adapt_state = state.adapt_state._replace(pes=pes[:-1])
-        return state._replace(potential_energy=pes[-1], adapt_state=adapt_state)
-
 
 @dataclass(frozen=True, eq=False)
-class _Program:
+class _Program(Program):
     """What :class:`SA` compiles for a target, for ``count`` points."""
 
-    target: Target
     num_warmup: int
     count: int
     dense: bool
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "begin", jax.jit(self.begin))
-        object.__setattr__(self, "transition", jax.jit(self.transition))
 
     def begin(self, rng_key: Any, init_params: Any, arrays: Any) -> SAState:
         """The first state; its potential energy is infinite if there is no valid start."""
@@ -246,6 +203,11 @@ class _Program:
         rest = jnp.maximum(1 - factor * leverages, jnp.finfo(points.dtype).eps)
         degrees = len(points) - 2
         return -0.5 * jnp.sum(jnp.log(rest) + degrees * factor**2 * leverages / rest, -1)
+
+    def refresh(self, state: SAState, arrays: Any) -> SAState:
+        positions = jnp.concatenate([state.adapt_state.zs, self.target.space.ravel(state.z)[None]])
+        pes = jax.vmap(lambda z: self.target.potential(z, arrays))(positions)
+        return state._replace(potential_energy=pes[-1], adapt_state=state.adapt_state._replace(pes=pes[:-1]))
 
     def transition(self, state: SAState, arrays: Any) -> SAState:
         """One iteration."""

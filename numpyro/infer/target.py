@@ -9,10 +9,11 @@ A kernel is given a model, or a potential energy that the user wrote. :class:`Ta
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
 import copy
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple, NoReturn
 
@@ -32,7 +33,7 @@ from numpyro.infer.potential import build_potential
 from numpyro.infer.programs import programs_of
 from numpyro.util import identity
 
-__all__ = ["GivenPotential", "Start", "Target", "TargetKernel", "is_concrete"]
+__all__ = ["GivenPotential", "Program", "Start", "Target", "TargetKernel", "is_concrete"]
 
 _NEEDS_VALUES = (
     jax.errors.ConcretizationTypeError,
@@ -227,10 +228,38 @@ class GivenPotential:
         return f"`potential_fn` is {float(potential)} there and {bad} entries of its gradient are not finite."
 
 
+@dataclass(frozen=True, eq=False)
+class Program(ABC):
+    """What a kernel compiles for a target: how a chain begins, and how it goes on.
+
+    :param target: what is sampled.
+
+    ``arrays`` of the methods are the arrays among the model's arguments.
+    """
+
+    target: Target
+
+    def __post_init__(self) -> None:
+        for name in ("begin", "transition"):
+            object.__setattr__(self, name, jax.jit(getattr(self, name)))
+
+    @abstractmethod
+    def begin(self, rng_key: Any, init_params: Any, arrays: Any) -> Any:
+        """The first state; its potential energy is infinite if there is no valid start."""
+
+    @abstractmethod
+    def transition(self, state: Any, arrays: Any) -> Any:
+        """The state after one more iteration."""
+
+    @abstractmethod
+    def refresh(self, state: Any, arrays: Any) -> Any:
+        """The state with what depends on the arrays computed anew."""
+
+
 class TargetKernel(MCMCKernel):
     """Base class of the kernels that sample a model, or a potential energy, in unconstrained space.
 
-    A subclass defines :meth:`compose`, which compiles what it needs for a :class:`Target`; :meth:`program` calls it
+    A subclass defines :meth:`compose`, which makes a :class:`Program` for a :class:`Target`; :meth:`program` calls it
     once for each shape of the model's arguments. The state's field ``z`` is a pytree of unconstrained parameters.
 
     :param model: a model. Either this or ``potential_fn``.
@@ -282,7 +311,8 @@ class TargetKernel(MCMCKernel):
 
     @abstractmethod
     def compose(self, target: Target, num_warmup: int) -> Any:
-        """What the kernel compiles for a target: an object with the attribute ``target``."""
+        """What the kernel compiles for a target: a :class:`Program`, unless the subclass has its own :meth:`init`,
+        :meth:`sample` and :meth:`refresh`."""
 
     def program(
         self, num_warmup: int, args: Any, kwargs: Any, init_params: Any = None, *, batched: bool = False
@@ -389,6 +419,43 @@ class TargetKernel(MCMCKernel):
         program.target.refuse(params, arrays, None if init_params is None else "`init_params`")
 
     # The kernel's interface
+
+    def init(
+        self,
+        rng_key: Any,
+        num_warmup: int,
+        init_params: Any = None,
+        model_args: tuple[Any, ...] = (),
+        model_kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """The state of a chain at its start.
+
+        :param rng_key: random key.
+        :param num_warmup: length of the warm-up.
+        :param init_params: where to start, in unconstrained space; needed with ``potential_fn``.
+        :param model_args: arguments of the model.
+        :param model_kwargs: keyword arguments of the model.
+        :raises RuntimeError: if no start with finite potential energy (and gradient, where the kernel needs it) is
+            found; 100 candidates are tried.
+        """
+        program, arrays = self._program_for(num_warmup, model_args, model_kwargs, init_params)
+        state = program.begin(rng_key, init_params, arrays)
+        if all(map(is_concrete, jax.tree.leaves(state.z))):
+            self.check_start(state, init_params, model_args, model_kwargs or {})
+        return state
+
+    def sample(self, state: Any, model_args: tuple[Any, ...] = (), model_kwargs: dict[str, Any] | None = None) -> Any:
+        """One iteration from ``state``. In the first ``num_warmup`` ones the kernel may adapt."""
+        program, arrays = self._program_for(self._num_warmup, model_args, model_kwargs, state.z)
+        return program.transition(state, arrays)
+
+    def refresh(self, state: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None) -> Any:
+        """The state with what depends on the model's arguments computed anew, for other ones."""
+        program, arrays = self._program_for(self._num_warmup, model_args, model_kwargs, state.z)
+        return program.refresh(state, arrays)
+
+    def _program_for(self, num_warmup: int, args: Any, kwargs: Any, params: Any) -> tuple[Any, list[Any]]:
+        return self.program(num_warmup, args, kwargs or {}, params, batched=self.is_ensemble_kernel)
 
     def get_potential_fn(
         self, model_args: tuple[Any, ...] = (), model_kwargs: dict[str, Any] | None = None

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 
 from numpyro.infer.initialization import init_to_uniform
-from numpyro.infer.target import Target, TargetKernel, is_concrete
+from numpyro.infer.target import Program, Target, TargetKernel
 
 __all__ = [
     "HamiltonianMonteCarlo",
@@ -146,49 +146,12 @@ class TFPKernel(TargetKernel):
     def compose(self, target: Target, num_warmup: int) -> _Program:
         return _Program(target, self.kernel_class, self._kernel_kwargs)
 
-    def init(
-        self,
-        rng_key: Any,
-        num_warmup: int,
-        init_params: Any = None,
-        model_args: tuple[Any, ...] = (),
-        model_kwargs: dict[str, Any] | None = None,
-    ) -> TFPKernelState:
-        """The state of a chain at its start.
-
-        :param rng_key: random key.
-        :param num_warmup: length of the warm-up.
-        :param init_params: where to start, in unconstrained space; needed with ``potential_fn``.
-        :param model_args: arguments of the model.
-        :param model_kwargs: keyword arguments of the model.
-        :raises RuntimeError: if no start with finite potential energy and gradient is found (100 candidates are tried).
-        """
-        program, arrays = self.program(num_warmup, model_args, model_kwargs or {}, init_params)
-        state = program.begin(rng_key, init_params, arrays)
-        if all(map(is_concrete, jax.tree.leaves(state.z))):
-            self.check_start(state, init_params, model_args, model_kwargs or {})
-        return state
-
     def check_start(
         self, state: Any, init_params: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]
     ) -> None:
         program, arrays = self.program(self._num_warmup, model_args, model_kwargs)
         potentials = program.start_energies(state.z, arrays)
         super().check_start(_Start(state.z, potentials), init_params, model_args, model_kwargs)
-
-    def sample(
-        self, state: TFPKernelState, model_args: tuple[Any, ...] = (), model_kwargs: Any = None
-    ) -> TFPKernelState:
-        """One iteration from ``state``."""
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
-        return program.transition(state, arrays)
-
-    def refresh(
-        self, state: TFPKernelState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None
-    ) -> TFPKernelState:
-        """Make the kernel's results anew, for other arguments of the model."""
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
-        return state._replace(kernel_results=program.results(program.target.space.ravel(state.z), arrays))
 
 
 class _Start(NamedTuple):
@@ -199,16 +162,15 @@ class _Start(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _Program:
+class _Program(Program):
     """What a :class:`TFPKernel` compiles for a target."""
 
-    target: Target
     kernel_class: Any
     kernel_kwargs: dict[str, Any]
 
     def __post_init__(self) -> None:
-        for name in ("begin", "transition", "start_energies"):
-            object.__setattr__(self, name, jax.jit(getattr(self, name)))
+        super().__post_init__()
+        object.__setattr__(self, "start_energies", jax.jit(self.start_energies))
 
     def kernel(self, arrays: Any) -> Any:
         """TFP's kernel, calibrated."""
@@ -238,6 +200,9 @@ class _Program:
 
         has_chains = jnp.ndim(jax.tree.leaves(z)[0]) > len(self.target.space.shapes[0])
         return (jax.vmap(energy) if has_chains else energy)(z)
+
+    def refresh(self, state: TFPKernelState, arrays: Any) -> TFPKernelState:
+        return state._replace(kernel_results=self.results(self.target.space.ravel(state.z), arrays))
 
     def transition(self, state: TFPKernelState, arrays: Any) -> TFPKernelState:
         """One iteration."""
