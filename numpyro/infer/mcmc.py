@@ -46,8 +46,8 @@ class MCMC:
     :param thinning: keep the last of every ``thinning`` draws.
     :param postprocess_fn: a function applied to each draw instead of the kernel's own, which maps unconstrained
         parameters to the values of the model's sites.
-    :param chain_method: ``"parallel"`` (on all devices, several chains on each if need be; if JAX has one device only,
-        the chains are drawn one after the other), ``"sequential"``, ``"vectorized"`` (all chains at once on one
+    :param chain_method: ``"parallel"`` (on all devices, several chains on each if need be; if a CPU is the only device, a
+        thread for each chain, on all cores; on one GPU the chains are drawn one after the other), ``"sequential"``, ``"vectorized"`` (all chains at once on one
         device), or a function that maps a function over the leading axis of its argument, such as ``jax.vmap``. With
         ``"parallel"`` after ``jax.distributed.initialize`` each process runs its part of the chains, and has the draws
         of all when they are done.
@@ -125,11 +125,11 @@ class MCMC:
                 "the size of the ensemble."
             )
         placement = place(num_chains, chain_method)
-        if chain_method == "parallel" and len(placement.chains) > 1 and placement == place(num_chains, "sequential"):
+        has_one_device = placement == place(num_chains, "sequential") and not placement.is_threaded
+        if chain_method == "parallel" and len(placement.chains) > 1 and has_one_device:
             warnings.warn(
-                f"{num_chains} chains are to run in parallel, but JAX has one device: they run one after the other. On "
-                f"a CPU, call numpyro.set_host_device_count({num_chains}) before anything else, or write "
-                'chain_method="vectorized".',
+                f"{num_chains} chains are to run in parallel, but JAX has one device: they run one after the other. "
+                'Write chain_method="vectorized".',
                 stacklevel=find_stack_level(),
             )
             chain_method = "sequential"

@@ -5,12 +5,14 @@
 
 Chains know nothing of each other. So each device runs a loop over its own chains and waits for no other, and each
 process of a cluster runs its own part of the chains on its own devices; only when all are done do the processes
-exchange draws.
+exchange draws. If a CPU is the one device, each chain is a thread, and they share its cores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+import os
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +20,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "Placement", "in_any_process", "mesh_of", "place"]
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "Placement", "in_any_process", "mesh_of", "num_cores", "place"]
 
 DONE, INTERRUPTED, FAILED = range(3)
 
@@ -46,6 +48,25 @@ class Placement(NamedTuple):
     def shows(self) -> bool:
         """Whether this process is the one that shows progress and warnings."""
         return self.num_processes == 1 or jax.process_index() == 0
+
+    # Threads
+
+    @property
+    def is_threaded(self) -> bool:
+        """Whether the chains of this process share the cores of one CPU."""
+        return self.each > 1 and self.num_devices == 1 and jax.default_backend() == "cpu"
+
+    def over_threads(self, advance: Callable[[Any], Any], carry: Any) -> Any:
+        """``advance`` for each chain, by a thread of its own; no more at a time than there are cores.
+
+        :param advance: a compiled program: tracing would not see the settings of the calling thread.
+        :param carry: arrays with a leading axis of chains.
+        """
+        carry = jax.tree.map(lambda x: x if _is_key(x) else np.asarray(x), carry)
+        parts = [jax.tree.map(lambda x, i=i: x[i], carry) for i in range(self.each)]
+        with ThreadPoolExecutor(min(len(parts), num_cores())) as pool:
+            advanced = list(pool.map(lambda part: jax.block_until_ready(advance(part)), parts))
+        return jax.tree.map(lambda *x: jnp.stack(x) if _is_key(x[0]) else np.stack(x), *advanced)
 
     # Devices
 
@@ -137,6 +158,11 @@ def place(num_chains: int, chain_method: Any) -> Placement:
         )
     first = count * jax.process_index()
     return Placement(range(first, first + count), count // each, processes)
+
+
+def num_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_any_process(flag: bool) -> bool:

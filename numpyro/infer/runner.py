@@ -114,6 +114,7 @@ class Runner(ABC):
         self.collected: tuple[Callable[..., Any], Any] | None = None
         self.batched = self.total > 1 or mcmc.sampler.is_ensemble_kernel
         self.method: Any = mcmc.chain_method if self.batched else "sequential"
+        self.is_threaded = self.method == "parallel" and self.placement.is_threaded
         self.groups: list[Group] = list(range(self.count)) if self.method == "sequential" else [range(self.count)]
         keys, share = request.rng_key, self.placement.share
         if self.batched and _is_batch(keys):
@@ -160,6 +161,8 @@ class Runner(ABC):
                     "an argument of the model is spread over several devices, which then cannot run chains of their "
                     "own. Write chain_method='vectorized' or 'sequential'."
                 )
+            if self.is_threaded:
+                return jax.device_put(arrays)
             self.home = self.placement.sharding
             return jax.device_put(arrays, self.placement.everywhere)
         if mesh is None:
@@ -180,6 +183,15 @@ class Runner(ABC):
     def place_carry(self, carry: Any) -> Any:
         """A carry on the devices where chains run."""
         return carry if self.home is None else jax.device_put(carry, self.home)
+
+    def in_threads(self, program: Any, carry: Any, rest: tuple[Any, ...]) -> Any:
+        """What ``program(*carry, *rest)`` makes of the carry of each chain."""
+        looks = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype)
+        one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), carry)
+        shapes = [(x.shape, str(x.dtype)) for x in jax.tree.leaves((one, rest))]
+        make = lambda: program.lower(*one, *jax.tree.map(looks, rest)).compile()
+        compiled = self.cached(("thread", tuple(shapes)), make)
+        return self.placement.over_threads(lambda part: compiled(*part, *rest), carry)
 
     def diagnosed(self, state: Any) -> Any:
         """The part of a state that the kernel's description of it needs."""
@@ -330,8 +342,10 @@ class HMCRunner(Runner):
         return jax.tree.unflatten(treedef, cast)
 
     def advance(self, carry: tuple[Chain, dict[str, Any]], stop: int, first: int) -> tuple[Chain, dict[str, Any]]:
-        bounds = (np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
-        return self.place_carry(self._compiled()(*carry, self.arrays, *bounds))
+        rest = (self.arrays, np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
+        if self.is_threaded:
+            return self.in_threads(self.program.advance, carry, rest)
+        return self.place_carry(self._compiled()(*carry, *rest))
 
     def _compiled(self) -> Callable[..., Any]:
         if self.method == "sequential":
@@ -342,7 +356,11 @@ class HMCRunner(Runner):
         if key not in self.program.compiled:
             advance = self.sampler.advance
             if self.method == "parallel":
-                fn = self.placement.over_devices(advance, self.sampler.advance_together)
+                together = self.sampler.advance_together
+                if jax.default_backend() == "cpu":
+                    # A step costs a core as much for each chain, whether they make it together or by themselves.
+                    together = lambda chains, draws, *rest: lax.map(lambda c: advance(*c, *rest), (chains, draws))
+                fn = self.placement.over_devices(advance, together)
             else:
                 method: Any = self.method
 
@@ -485,8 +503,11 @@ class KernelRunner(Runner):
 
     def advance(self, carry: Any, stop: int, first: int) -> Any:
         i, state, draws = carry
-        bounds = (i, np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
-        advanced = self.cached("loop", self._make_loop)(state, draws, self.arrays, *bounds)
+        rest = (self.arrays, i, np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
+        if self.is_threaded:
+            one = self.cached("one", lambda: jax.jit(self._loop(together=False), donate_argnums=(1,)))
+            return np.int32(stop), *self.in_threads(one, (state, draws), rest)
+        advanced = self.cached("loop", self._make_loop)(state, draws, *rest)
         return np.int32(stop), *self.place_carry(advanced)
 
     def _make_loop(self) -> Callable[..., Any]:

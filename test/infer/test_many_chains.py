@@ -106,14 +106,36 @@ def test_no_device_has_more_chains_than_it_must(monkeypatch, chains, devices, ex
         make(NUTS(model), num_chains=chains)
 
 
-def test_on_one_device_parallel_chains_run_one_after_the_other(monkeypatch):
+def test_on_one_gpu_parallel_chains_run_one_after_the_other(monkeypatch):
     monkeypatch.setattr(jax, "local_device_count", lambda: 1)
-    with pytest.warns(UserWarning, match=r"4 chains .*JAX has one device.*set_host_device_count\(4\)"):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    with pytest.warns(UserWarning, match=r"4 chains .*JAX has one device.*vectorized"):
         assert make(NUTS(model), num_chains=4).chain_method == "sequential"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         make(NUTS(model), num_chains=1)
         make(NUTS(model), num_chains=4, chain_method="vectorized")
+
+
+@pytest.mark.parametrize("make_key", [jax.random.PRNGKey, jax.random.key])
+@pytest.mark.parametrize("kernel", [NUTS, BarkerMH])
+def test_on_one_cpu_each_chain_is_a_thread(monkeypatch, kernel, make_key):
+    """The draws are those of the chains one by one, in several pieces too; to the last bit unless the kernel takes a
+    state up again for all chains at once."""
+    same = assert_array_equal if kernel is NUTS else partial(assert_allclose, rtol=1e-5)
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    kernel, draws, states = kernel(model), [], []
+    for method in ("sequential", "parallel"):
+        mcmc = make(kernel, num_chains=5, chain_method=method, progress_rate=7)
+        assert mcmc.chain_method == method
+        mcmc.run(make_key(3), Y)
+        mcmc.post_warmup_state = mcmc.last_state
+        mcmc.run(make_key(4), Y)
+        draws.append(mcmc.get_samples(group_by_chain=True))
+        states.append(jax.tree.map(np.asarray, mcmc.last_state._replace(rng_key=0, adapt_state=0)))
+    jax.tree.map(same, *draws)
+    jax.tree.map(same, *states)
+    assert len({float(x) for x in draws[0]["mu"][:, -1]}) == 5
 
 
 class State(NamedTuple):
