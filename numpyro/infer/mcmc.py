@@ -46,11 +46,11 @@ class MCMC:
     :param thinning: keep the last of every ``thinning`` draws.
     :param postprocess_fn: a function applied to each draw instead of the kernel's own, which maps unconstrained
         parameters to the values of the model's sites.
-    :param chain_method: ``"parallel"`` (on all devices, several chains on each if need be; if a CPU is the only device, a
-        thread for each chain, on all cores; on one GPU the chains are drawn one after the other), ``"sequential"``, ``"vectorized"`` (all chains at once on one
-        device), or a function that maps a function over the leading axis of its argument, such as ``jax.vmap``. With
-        ``"parallel"`` after ``jax.distributed.initialize`` each process runs its part of the chains, and has the draws
-        of all when they are done.
+    :param chain_method: ``"parallel"`` (on all devices, several chains on each if need be; if a CPU is the only device,
+        a thread for each chain, on all cores; on one GPU the chains are drawn one after the other), ``"sequential"``,
+        ``"vectorized"`` (all chains at once on one device), or a function that maps a function over the leading axis
+        of its argument, such as ``jax.vmap``. With ``"parallel"`` after ``jax.distributed.initialize`` each process
+        runs its part of the chains, and has the draws of all when they are done.
     :param progress_bar: whether to show progress.
     :param progress_rate: after how many iterations the bar moves. Default: often enough to look smooth, seldom enough
         to cost nothing.

@@ -186,10 +186,9 @@ class Runner(ABC):
 
     def in_threads(self, program: Any, carry: Any, rest: tuple[Any, ...]) -> Any:
         """What ``program(*carry, *rest)`` makes of the carry of each chain."""
-        looks = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype)
         one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), carry)
         shapes = [(x.shape, str(x.dtype)) for x in jax.tree.leaves((one, rest))]
-        make = lambda: program.lower(*one, *jax.tree.map(looks, rest)).compile()
+        make = lambda: program.lower(*one, *jax.tree.map(_looks, rest)).compile()
         compiled = self.cached(("thread", tuple(shapes)), make)
         return self.placement.over_threads(lambda part: compiled(*part, *rest), carry)
 
@@ -311,7 +310,7 @@ class HMCRunner(Runner):
         number = np.asarray(group, np.int32) + np.int32(self.placement.chains.start)
         zeros = np.zeros(lead, np.int32)
         chain = Chain(state, np.full(lead, phase, np.int32), zeros, zeros, number, run_key)
-        draws = self.buffers(jax.eval_shape(lambda: chain.state), lead)
+        draws = self.buffers(jax.tree.map(_looks, chain.state), lead)
         return self.place_carry((chain, draws))
 
     def _run_key(self, group: Group) -> Any:
@@ -585,6 +584,10 @@ def _traced(fn: Callable[..., Any], *args: Any) -> tuple[Callable[..., Any], Any
     jaxpr, looks = jax.make_jaxpr(fn, return_shape=True)(*args)
     treedef, flat = jax.tree.structure(looks), jaxpr_as_fun(jaxpr)
     return lambda *args: jax.tree.unflatten(treedef, flat(*jax.tree.leaves(args))), looks
+
+
+def _looks(x: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype)
 
 
 def _size(tree: Any) -> int:
