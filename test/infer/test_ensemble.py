@@ -15,6 +15,7 @@ import pytest
 from scipy import stats
 
 import numpyro
+from numpyro.diagnostics import effective_sample_size
 import numpyro.distributions as dist
 from numpyro.infer import AIES, ESS, MCMC, init_to_uniform, init_to_value
 from numpyro.infer.ensemble import EnsembleSampler
@@ -128,6 +129,47 @@ def test_the_scale_of_the_slices_is_tuned_in_warmup_only():
     fixed = make(ESS(potential_fn=normal_energy, tune_mu=False, init_mu=0.3))
     fixed.run(KEY, init_params=ACTIVE[:8])
     assert_allclose(fixed.last_state.inner_state.mu, 0.3)
+
+
+def size_from_means(draws):
+    """Effective sample size by the series of the ensemble's means, which does not know one walker from another."""
+    means = draws.mean(0)
+    return draws.var((0, 1)) / means.var(0) * effective_sample_size(means[None])
+
+
+def slice_jump(size):
+    """An exact draw along a line renews one of ``size`` coordinates of a normal distribution, as the ensemble sees it."""
+    return 1 / size
+
+
+def metropolis_jump(size):
+    """A step ``s`` of the normal distribution scaled by ``2.38 / sqrt(size)`` is taken with probability
+    ``min(1, exp(-s x - s^2 / 2))``."""
+    x, step = np.random.default_rng(0).normal(size=(2, 100_000, size)) * [[[1]], [[2.38 / np.sqrt(size)]]]
+    accept_probs = np.exp(np.minimum(0, -(step * x).sum(1) - (step**2).sum(1) / 2))
+    return np.mean(accept_probs * (step**2).sum(1)) / (2 * size)
+
+
+@pytest.mark.parametrize("kernel, jump", [(ESS, slice_jump), (AIES, metropolis_jump)])
+def test_draws_of_a_walker_are_as_correlated_as_theory_says(kernel, jump):
+    """Each walker's series is a Markov chain of its own: with fewer effective draws the moves would be wrong, with
+    more the walkers would have changed places."""
+    size, count, num_samples = 4, 60, 1000
+    root = np.tril(np.random.default_rng(2).normal(size=(size, size))) + 2 * np.eye(size)
+    inverse = jnp.asarray(np.linalg.inv(root))
+    mcmc = make(
+        kernel(potential_fn=lambda z: normal_energy(inverse @ z)),
+        num_warmup=100,
+        num_samples=num_samples,
+        num_chains=count,
+    )
+    mcmc.run(KEY, init_params=jnp.asarray(np.random.default_rng(3).normal(size=(count, size)) @ root.T))
+    draws = np.asarray(mcmc.get_samples(group_by_chain=True), np.float64)
+    jumps = np.mean(np.diff(draws, axis=1) ** 2, (0, 1)) / (2 * draws.var((0, 1)))
+    assert_allclose(jumps, jump(size), rtol=0.12)
+    expected = count * num_samples * jump(size) / (2 - jump(size))
+    assert_allclose(effective_sample_size(draws), expected, rtol=0.25)
+    assert_allclose(np.mean(size_from_means(draws)), expected, rtol=0.5)
 
 
 @pytest.mark.parametrize("kernel", [AIES, ESS])
