@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 CLIENTS := .venv-clients
 
-.PHONY: demo test test-all test-clients lint format docs benchmark benchmark-distributions clean
+.PHONY: demo test test-slow test-all test-clients lint format docs benchmark benchmark-distributions clean
 
 # One stamp for each set of extras: a target installs what it needs, once for each change of setup.py.
 $(VENV)/.installed-%: setup.py
@@ -20,6 +20,9 @@ demo: $(VENV)/.installed-examples
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m slow
 
 test-all: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile

@@ -24,6 +24,9 @@ import numpy as np
 __all__ = ["programs_of", "visible_state"]
 
 _ATTRIBUTE = "_numpyro_programs"
+_NO_STATE = (_ATTRIBUTE, "_derived", "_lazy_cache")
+"""Attributes that follow from the others: programs kept here, and what distributions compute on demand."""
+
 _KEPT = 32
 _LARGE = 2**16
 _DEPTH = 6
@@ -129,7 +132,9 @@ def _account(value: Any, depth: int, seen: set[int]) -> Any:
         return identity, () if _is_of_a_library(value) else _outside(value, below, seen)
     if _is_of_a_library(type(value)) and not own and not callable(value):
         return identity
-    state = {name: part for name, part in getattr(value, "__dict__", {}).items() if name != _ATTRIBUTE}
+    if below == 0:
+        return identity
+    state = {name: part for name, part in getattr(value, "__dict__", {}).items() if name not in _NO_STATE}
     call = type(value).__dict__.get("__call__")
     read = _outside(call, below, seen) if isinstance(call, FunctionType) and not _is_of_a_library(call) else ()
     return identity, _account(state, below, seen), read
@@ -142,7 +147,7 @@ def _is_of_a_library(value: Any) -> bool:
 def _outside(fn: FunctionType, depth: int, seen: set[int]) -> Any:
     """What a function reads from outside: variables of enclosing functions and of its module, defaults, and the
     attributes of modules that are no libraries."""
-    found: list[Any] = [_account((fn.__defaults__, fn.__kwdefaults__), depth, seen)]
+    found: list[Any] = [_account(default, depth, seen) for default in (fn.__defaults__, fn.__kwdefaults__)]
     for cell in fn.__closure__ or ():
         try:
             found.append(_account(cell.cell_contents, depth, seen))

@@ -138,7 +138,7 @@ def size_from_means(draws):
 
 
 def slice_jump(size):
-    """An exact draw along a line renews one of ``size`` coordinates of a normal distribution, as the ensemble sees it."""
+    """An exact draw along a line renews one of ``size`` coordinates of a normal distribution, seen by the walkers."""
     return 1 / size
 
 

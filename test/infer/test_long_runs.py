@@ -40,6 +40,7 @@ from numpyro.infer import (
 )
 from numpyro.infer.checkpoint import CheckpointError
 from numpyro.infer.mcmc import MCMCKernel
+from numpyro.infer.programs import visible_state
 
 KEY = jax.random.PRNGKey(0)
 Y = np.array([1.0, 2.0, 0.5])
@@ -528,6 +529,36 @@ def test_another_kernel_over_the_same_model_traces_and_compiles_nothing(monkeypa
     traces, compiled, mcmc = run(1)
     assert traces > 0 and compiled == 2
     assert np.max(np.abs(mcmc.get_samples()["mu"])) < 0.1
+
+
+class Holder:
+    def __init__(self, held):
+        self.held = held
+
+    def __call__(self):
+        return self.held
+
+
+def test_the_account_of_a_model_stays_while_nothing_changes():
+    """However deep it looks, and whatever distributions have computed in the meantime."""
+    held = dist.Gamma(3.0, 2.0)
+    for _ in range(8):
+
+        def model(held={"site": held}):  # noqa: B006
+            return held
+
+        before = visible_state(model)
+        _ = held.batch_shape if isinstance(held, dist.Distribution) else None
+        assert visible_state(model) == before
+        held = Holder(held)
+    shallow = Holder(1.0)
+
+    def reads_attribute():
+        return shallow.held
+
+    before = visible_state(reads_attribute)
+    shallow.held = 2.0
+    assert visible_state(reads_attribute) != before
 
 
 def test_programs_go_with_their_model_and_are_not_copied_to_another():
