@@ -62,4 +62,4 @@ benchmark-distributions:
 	$(PYTHON) benchmarks/distributions.py
 
 clean:
-	rm -rf .venv .venv-clients build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache lynx_hare.png
+	rm -rf .venv .venv-clients build dist *.egg-info docs/_build docs/_plots .mypy_cache .pytest_cache .ruff_cache lynx_hare.png

@@ -16,7 +16,7 @@ EXTRAS = {
     "examples": ["matplotlib"],
     "graphviz": ["graphviz"],
     "test": ["arviz>=0.23,<1", "graphviz", "h5netcdf", "mpmath", "pytest>=8", "pytest-xdist>=3", "scipy>=1.13"],
-    "doc": ["furo", "myst-parser>=4", "sphinx>=8"],
+    "doc": ["furo", "matplotlib", "myst-parser>=4", "sphinx>=8"],
     "dev": ["mypy>=1.15", "pre-commit", "ruff==0.17.6"],
 }
 

@@ -3,6 +3,10 @@
 
 """Configuration of Sphinx."""
 
+from pathlib import Path
+import subprocess
+import sys
+
 import numpyro
 
 project = "numpyro"
@@ -28,3 +32,15 @@ autodoc_default_options = {
 }
 autodoc_typehints = "none"
 add_module_names = False
+
+
+def make_plots(app):
+    """The plots of the guides, unless they are there and newer than their program."""
+    program = Path(app.srcdir) / "plots.py"
+    last = program.with_name("_plots") / "kernels.png"
+    if not last.exists() or last.stat().st_mtime < program.stat().st_mtime:
+        subprocess.run([sys.executable, program, last.parent], check=True)
+
+
+def setup(app):
+    app.connect("builder-inited", make_plots)
