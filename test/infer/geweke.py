@@ -11,6 +11,10 @@ Many successive-conditional chains run at once, each started from a draw of the 
 null hypothesis they are stationary from the first iteration on, and independent of each other: the standard error comes
 from the spread of the chains' averages.
 
+Statistics are compressed by the inverse hyperbolic sine. Without it products and fourth moments have kurtosis up to 100,
+and, where a kernel moves so slowly that a chain's average is hardly more than its start, so have the averages. Then some
+hundreds of chains do not tell their own spread: scores of 4 occur though all is right.
+
 Reference: Geweke (2004), Getting it right: joint distribution tests of posterior simulators.
 """
 
@@ -47,17 +51,20 @@ def z_scores(
     :param statistics: ``statistics(parameters, data)``, a vector.
     """
 
+    def compressed(parameters: Any, data: Any) -> jax.Array:
+        return jnp.arcsinh(statistics(parameters, data))
+
     @jax.jit
     def simulate(key: Any) -> tuple[jax.Array, jax.Array]:
         marginal_key, start_key, own_key, step_key = jax.random.split(key, 4)
-        marginal = jax.vmap(lambda k: statistics(*draw_joint(k)))(jax.random.split(marginal_key, 50 * num_chains))
+        marginal = jax.vmap(lambda k: compressed(*draw_joint(k)))(jax.random.split(marginal_key, 50 * num_chains))
 
         def chain(joint_key: Any, own_key: Any, step_key: Any) -> jax.Array:
             state = start(own_key, *draw_joint(joint_key))
 
             def body(state: Any, key: Any) -> tuple[Any, jax.Array]:
                 state, parameters, data = step(key, state)
-                return state, statistics(parameters, data)
+                return state, compressed(parameters, data)
 
             return jnp.mean(lax.scan(body, state, jax.random.split(step_key, num_steps))[1], 0)
 

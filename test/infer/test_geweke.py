@@ -132,5 +132,5 @@ def test_kernels_of_populations_leave_the_joint_distribution_invariant(make_kern
         fourth = (points**4).mean(0)
         return jnp.concatenate([y, mean, first, y**2, mean**2, squares, mixed, between, fourth])
 
-    scores = z_scores(draw_joint, start, step, statistics, KEY, num_steps=150)
+    scores = z_scores(draw_joint, start, step, statistics, KEY, num_chains=800, num_steps=150)
     assert np.max(np.abs(scores)) < 4, scores
