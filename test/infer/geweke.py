@@ -11,9 +11,9 @@ Many successive-conditional chains run at once, each started from a draw of the 
 null hypothesis they are stationary from the first iteration on, and independent of each other: the standard error comes
 from the spread of the chains' averages.
 
-Statistics are compressed by the inverse hyperbolic sine. Without it products and fourth moments have kurtosis up to 100,
-and, where a kernel moves so slowly that a chain's average is hardly more than its start, so have the averages. Then some
-hundreds of chains do not tell their own spread: scores of 4 occur though all is right.
+Statistics are compressed by the inverse hyperbolic sine. Without it products and fourth moments have kurtosis up to
+100, and, where a kernel moves so slowly that a chain's average is hardly more than its start, so have the averages.
+Then some hundreds of chains do not tell their own spread: scores of 4 occur though all is right.
 
 Reference: Geweke (2004), Getting it right: joint distribution tests of posterior simulators.
 """
