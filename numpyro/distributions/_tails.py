@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import functools
 import math
+import operator
 from typing import Any
 
 import jax
@@ -227,9 +228,10 @@ def _laguerre(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _quadrature(function: Callable[[Any], Any], half_width: Any) -> Any:
-    """Integral of a smooth function from ``-half_width`` to ``half_width``; the points stand along a new first axis."""
-    nodes, weights = (_leading(x, half_width) for x in _legendre(8))
-    return half_width * jnp.sum(weights * function(nodes * half_width), 0)
+    """Integral of a smooth function from ``-half_width`` to ``half_width``."""
+    # Written out: with the points along an axis, XLA would compute the terms one by one, in the loop of their sum.
+    terms = (float(weight) * function(float(node) * half_width) for node, weight in zip(*_legendre(8), strict=True))
+    return half_width * functools.reduce(operator.add, terms)
 
 
 def _leading(x: np.ndarray, *others: Any) -> np.ndarray:

@@ -9,17 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
 from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
-from numpyro.distributions._special import betainc, betaln
+from numpyro.distributions._special import betainc, betaln, log_sigmoids
 from numpyro.distributions.discrete import HurdleProbs, ZeroInflatedDistribution
 from numpyro.distributions.discrete.log_mass import log_negative_binomial
-from numpyro.distributions.discrete.shared import range_over_batch
+from numpyro.distributions.discrete.shared import pick, range_over_batch
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import assert_one_of, binomial, multinomial
+from numpyro.distributions.util import assert_one_of, binomial, largest_count, multinomial, sum_rightmost
 
 __all__ = [
     "BetaBinomial",
@@ -185,7 +186,7 @@ class DirichletMultinomial(Distribution):
 
     :param concentration: :math:`\alpha`, of shape ``B + (m,)``, positive.
     :param total_count: number of draws :math:`n`, a non-negative integer, of shape ``B``.
-    :param total_count_max: an upper bound of ``total_count``, for compatibility: the sampler needs none.
+    :param total_count_max: an upper bound of ``total_count``; if this one is traced, small counts are faster with it.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> print(dist.DirichletMultinomial(jnp.array([1.0, 3.0]), 8).mean)
@@ -235,8 +236,18 @@ class DirichletMultinomial(Distribution):
         inside = inside.all(-1) & (counts.sum(-1) == jnp.asarray(self.total_count))
         counts = jnp.where(inside[..., None], counts, 0.0)
         [alpha] = _floating(self.concentration)
-        log_prob = _log_prior_ways(alpha, counts).sum(-1) - _log_prior_ways(alpha.sum(-1), counts.sum(-1))
+        log_prob = sum_rightmost(self._log_ways(alpha, counts), 1) - _log_prior_ways(alpha.sum(-1), counts.sum(-1))
         return jnp.where(inside, log_prob, -jnp.inf)
+
+    def _log_ways(self, alpha: Any, counts: Any) -> Any:
+        """Logarithms of the factors of the mass, from a table if they are more than the counts that there can be."""
+        most = largest_count(self.total_count, self.total_count_max)
+        if most is None or (most + 1) * np.size(alpha) > np.size(counts):
+            return _log_prior_ways(alpha, counts)
+        possible = np.arange(most + 1, dtype=alpha.dtype)
+        # A loop, which is not compiled into one with the look-up: that would compute the entry for every value again.
+        table = lax.map(lambda a: _log_prior_ways(a[..., None], possible), jnp.moveaxis(alpha, -1, 0))
+        return pick(jnp.moveaxis(table, 0, -2), counts.astype(jnp.int32))
 
     @property
     def mean(self) -> Any:
@@ -412,7 +423,7 @@ class NegativeBinomialLogits(GammaPoisson):
 
     def _logs(self, some: Any) -> tuple[Any, Any]:
         [logits] = _floating(self.logits)
-        return -jax.nn.softplus(-logits), -jax.nn.softplus(logits)
+        return log_sigmoids(logits)
 
     def _excess(self, count: Any) -> Any:
         [logits] = _floating(self.logits)

@@ -16,7 +16,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions._tails import normal_score
 from numpyro.distributions.continuous import Beta, MultivariateNormal
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import assert_one_of, lazy_property
+from numpyro.distributions.util import assert_one_of, lazy_property, sum_rightmost
 
 __all__ = ["GaussianCopula", "GaussianCopulaBeta"]
 
@@ -131,8 +131,8 @@ class GaussianCopula(Distribution):
         inside = self.marginal_dist.support(value)
         safe = jnp.where(inside, value, self.marginal_dist.support.feasible_like(jnp.asarray(value)))
         scores = normal_score(self.marginal_dist, safe)
-        dependence = self.base_dist.log_prob(scores) - _log_normal(scores).sum(-1)
-        density = dependence + jnp.broadcast_to(self.marginal_dist.log_prob(safe), scores.shape).sum(-1)
+        dependence = self.base_dist.log_prob(scores) - sum_rightmost(_log_normal(scores), 1)
+        density = dependence + sum_rightmost(jnp.broadcast_to(self.marginal_dist.log_prob(safe), scores.shape), 1)
         return jnp.where(jnp.all(inside, -1), density, -jnp.inf)
 
     @property

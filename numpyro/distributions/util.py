@@ -96,7 +96,39 @@ def sum_rightmost(x: Any, dim: int) -> Any:
     >>> sum_rightmost(np.ones((2, 3, 4)), 2).tolist()
     [12.0, 12.0]
     """
-    return namespace(x).sum(x, axis=tuple(range(-dim, 0))) if dim > 0 else x
+    if dim <= 0:
+        return x
+    terms = np.prod(shape_of(x)[-dim:], dtype=int)
+    if (
+        isinstance(x, jax.Array)
+        and 1 < terms <= _FEW
+        and x.size >= 1000 * terms
+        and jnp.issubdtype(x.dtype, jnp.floating)
+    ):
+        return _sum_of_few(jnp.reshape(x, (*x.shape[:-dim], terms)))
+    return namespace(x).sum(x, axis=tuple(range(-dim, 0)))
+
+
+#: So many terms of a sum are added one by one.
+_FEW = 16
+
+
+@jax.custom_jvp
+def _sum_of_few(x: Any) -> Any:
+    """The sum over a short last dimension, written out.
+
+    XLA compiles a reduction into one loop with the formula of its terms, and computes these one at a time if they are
+    few; what is added one by one is an elementwise loop, which computes several sums at once.
+    """
+    total = x[..., 0]
+    for term in range(1, x.shape[-1]):
+        total = total + x[..., term]
+    return total
+
+
+@_sum_of_few.defjvp
+def _sum_of_few_jvp(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:
+    return _sum_of_few(*primals), tangents[0].sum(-1)
 
 
 def scale_and_mask(x: Any, scale: Any = None, mask: Any = None) -> Any:
@@ -582,12 +614,12 @@ def multinomial(key: Any, p: Any, n: Any, shape: Sequence[int] = (), total_count
     """Draw counts of ``n`` outcomes among categories.
 
     The counts are binomial one after the other, each given those before (Devroye 1986, "Non-uniform random variate
-    generation", XI.1.4), so ``n`` may be traced and large.
+    generation", XI.1.4), so ``n`` may be traced and large. Few outcomes are drawn one by one.
 
     :param p: array of shape ``batch + (k,)`` of probabilities.
     :param n: number of outcomes, an array that broadcasts to ``shape``.
     :param shape: batch shape of the draws; that of ``p`` and ``n`` by default.
-    :param total_count_max: an upper bound of ``n``; taken for compatibility, this algorithm needs none.
+    :param total_count_max: an upper bound of ``n``, to tell that the outcomes are few if ``n`` is traced.
     :return: integers of shape ``shape + (k,)`` that sum to ``n``.
 
     >>> multinomial(jax.random.key(0), jnp.array([0.5, 0.5, 0.0]), 9).sum().item()
@@ -596,6 +628,10 @@ def multinomial(key: Any, p: Any, n: Any, shape: Sequence[int] = (), total_count
     p = jnp.asarray(p, jnp.result_type(p, 1.0))
     shape = tuple(shape) or broadcast_shapes(p.shape[:-1], shape_of(n))
     dtype = jax.dtypes.canonicalize_dtype(int)
+    most = largest_count(n, total_count_max)
+    # A binomial number costs as much as some dozens of uniform ones.
+    if most is not None and most * (20 + p.shape[-1]) <= 400 * (p.shape[-1] - 1):
+        return _outcomes_one_by_one(key, p, jnp.asarray(n, dtype), most, shape)
     # Summed from the right, so that the last category's share is exactly one.
     tail = jnp.flip(jnp.cumsum(jnp.flip(p, -1), -1), -1)
     share = jnp.where(tail > 0, p / jnp.where(tail > 0, tail, 1.0), 0.0)
@@ -609,6 +645,31 @@ def multinomial(key: Any, p: Any, n: Any, shape: Sequence[int] = (), total_count
     left = jnp.broadcast_to(jnp.asarray(n, dtype), shape)
     left, counts = lax.scan(draw, left, (keys, share[:-1]))
     return jnp.moveaxis(jnp.concatenate([counts, left[None]]), 0, -1)
+
+
+def largest_count(n: Any, bound: int | None = None) -> int | None:
+    """The largest of counts that are known, else their bound, else None.
+
+    >>> largest_count(np.array([2, 5])), largest_count(3, 7)
+    (5, 3)
+    """
+    return bound if isinstance(n, jax.core.Tracer) else int(np.max(n, initial=0))
+
+
+def _outcomes_one_by_one(key: Any, p: Any, n: Any, most: int, shape: tuple[int, ...]) -> Any:
+    """Counts of ``n`` outcomes, at most ``most``, each by inversion of a uniform number."""
+    cumulative = jnp.cumsum(p, -1)
+    bounds = [cumulative[..., k] for k in range(p.shape[-1] - 1)]
+
+    def draw(i: Any, beyond: Any) -> Any:
+        threshold = jax.random.uniform(jax.random.fold_in(key, i), shape, p.dtype) * cumulative[..., -1]
+        return [count + ((bound <= threshold) & (i < n)) for count, bound in zip(beyond, bounds, strict=True)]
+
+    none = jnp.zeros(shape, n.dtype)
+    # How many outcomes are beyond each category.
+    beyond = lax.fori_loop(0, most, draw, [none for _ in bounds])
+    counts = [before - after for before, after in zip([none + n, *beyond], [*beyond, none], strict=True)]
+    return jnp.stack(counts, -1)
 
 
 def von_mises_centered(key: Any, concentration: Any, shape: Sequence[int] = (), dtype: Any = None) -> Any:

@@ -59,7 +59,7 @@ class GaussianRandomWalk(Distribution):
     def log_prob(self, value: Any) -> Any:
         z = value / jnp.asarray(self.scale)[..., None]
         steps = z - jnp.where(np.arange(self.num_steps) > 0, jnp.roll(z, 1, -1), 0.0)
-        return -0.5 * (steps * steps).sum(-1) - self.num_steps * (jnp.log(self.scale) + HALF_LOG_2PI)
+        return -0.5 * sum_rightmost(steps * steps, 1) - self.num_steps * (jnp.log(self.scale) + HALF_LOG_2PI)
 
     @property
     def mean(self) -> Any:

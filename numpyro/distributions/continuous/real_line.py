@@ -246,9 +246,13 @@ class _AsymmetricLaplace(Distribution):
     support = constraints.real
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
-        """A difference of two exponential numbers."""
-        left, right = jax.random.exponential(key, (2, *self.shape(sample_shape)))
-        return self.loc - left * self.left_scale + right * self.right_scale
+        """By inversion, with a uniform number that is neither 0 nor 1."""
+        u = jax.random.uniform(key, self.shape(sample_shape))
+        u = u + 0.5 * float(jnp.finfo(u.dtype).eps)
+        below = self.left_scale / (self.left_scale + self.right_scale)
+        is_below = u < below
+        tail = jnp.log(jnp.where(is_below, u / below, (1 - u) / (1 - below)))
+        return self.loc + tail * jnp.where(is_below, self.left_scale, -self.right_scale)
 
     def log_prob(self, value: Any) -> Any:
         z = value - self.loc

@@ -20,7 +20,7 @@ from numpyro.distributions.continuous.multivariate import multiply, solve_lower
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.transforms import ZeroSumTransform
-from numpyro.distributions.util import add_diag, cholesky_of_inverse, lazy_property, tri_logabsdet
+from numpyro.distributions.util import add_diag, cholesky_of_inverse, lazy_property, sum_rightmost, tri_logabsdet
 from numpyro.util import not_jax_tracer
 
 __all__ = [
@@ -433,7 +433,7 @@ class CirculantNormal(Distribution):
         size = self.event_shape[0]
         spectrum = jnp.fft.rfft(value - jnp.broadcast_to(self.loc, shape_of(self.loc)[:-1] + (size,)))
         whitened = spectrum * jnp.sqrt(self._multiplicity / (size * jnp.asarray(self.covariance_rfft)))
-        distance = (whitened.real**2 + whitened.imag**2).sum(-1)
+        distance = sum_rightmost(whitened.real**2 + whitened.imag**2, 1)
         return -0.5 * distance - self._half_log_det() - size * HALF_LOG_2PI
 
     @property

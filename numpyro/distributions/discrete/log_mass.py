@@ -14,10 +14,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
 
-from numpyro.distributions._special import _stirling_remainder
+from numpyro.distributions._special import stirling_error, stirling_error_slope
 from numpyro.distributions.util import stirling_approx_tail
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -59,6 +59,7 @@ def log_multinomial(counts: Any, log_probs: Any) -> Any:
     return terms.sum(-1) + _rest_of_factorial(total)[..., 0]
 
 
+@jax.custom_jvp
 def log_negative_binomial(count: Any, concentration: Any, excess: Any, log_more: Any, log_stop: Any) -> Any:
     r"""Log probability of the negative binomial distribution.
 
@@ -71,16 +72,35 @@ def log_negative_binomial(count: Any, concentration: Any, excess: Any, log_more:
     :param log_stop: :math:`\log(1 - \pi)`.
     """
     total = concentration + count
-    log_growth = jnp.log1p(count / concentration)
-    near = jnp.abs(excess) < 0.5 * concentration
-    stops = jnp.where(near, jnp.log1p(jnp.where(near, excess / concentration, 0.0)), log_stop + log_growth)
+    stops, log_growth = _log_ratio_of_stops(count, concentration, excess, log_stop)
     deficit = -excess - 1
     near = jnp.abs(deficit) < 0.5 * (count + 1)
     ratio = jnp.log1p(jnp.where(near, deficit / (count + 1), 0.0))
     goes_on = jnp.where(near, ratio, log_more + jnp.log(total / (count + 1)))
-    remainders = _stirling_error(total) - _stirling_error(concentration)
+    remainders = stirling_error(total) - stirling_error(concentration)
     leading = concentration * stops - 0.5 * log_growth + count * goes_on
     return leading + remainders - _rest_of_factorial(count)
+
+
+@log_negative_binomial.defjvp
+def _log_negative_binomial_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    count, concentration, excess, _, log_stop = primals
+    _, d_concentration, _, d_more, d_stop = tangents
+    # digamma(c + k) - digamma(c) + log(1 - pi)
+    total = concentration + count
+    stops, _ = _log_ratio_of_stops(count, concentration, excess, log_stop)
+    rest = 0.5 * count / concentration / total - stirling_error_slope(concentration)
+    # Products that stand apart are summed in loops of their own, where they are short enough to be vectorised.
+    tangent = stops * d_concentration + stirling_error_slope(total) * d_concentration + rest * d_concentration
+    return log_negative_binomial(*primals), tangent + count * d_more + concentration * d_stop
+
+
+def _log_ratio_of_stops(count: Any, concentration: Any, excess: Any, log_stop: Any) -> tuple[Any, Any]:
+    """``log((1 - pi) (c + k) / c)``, and the same of the last factor."""
+    log_growth = jnp.log1p(count / concentration)
+    near = jnp.abs(excess) < 0.5 * concentration
+    stops = jnp.where(near, jnp.log1p(jnp.where(near, excess / concentration, 0.0)), log_stop + log_growth)
+    return stops, log_growth
 
 
 def _log_ratio(x: Any, y: Any, difference: Any) -> Any:
@@ -100,11 +120,3 @@ def _log_share(count: Any, total: Any) -> Any:
     most = 2 * count > total
     rest = jnp.where(most, (total - count) / (total + 1), 0.0)
     return jnp.where(most, jnp.log1p(-rest), jnp.log((jnp.where(most, 0.0, count) + 1) / (total + 1)))
-
-
-def _stirling_error(x: Any) -> Any:
-    """What Stirling's formula leaves of ``log Gamma(x)``, for all positive x."""
-    is_large = x >= 8
-    small = jnp.where(is_large, 1.0, x)
-    plain = gammaln(small) - (small - 0.5) * jnp.log(small) + small - HALF_LOG_2PI
-    return jnp.where(is_large, _stirling_remainder(jnp.where(is_large, x, 8.0)), plain)

@@ -15,6 +15,9 @@ from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import clamp_probs
 from numpyro.util import not_jax_tracer
 
+#: Longest table that :func:`choose` is meant for.
+SHORT = 16
+
 
 def to_logits(probs: Any) -> Any:
     """Log odds of probabilities, finite for 0 and 1 too."""
@@ -37,6 +40,17 @@ def pick(table: Any, index: Any) -> Any:
     ]
     index = jnp.reshape(index, (1,) * (rank - jnp.ndim(index)) + shape_of(index))
     return table[(*rows, index)]
+
+
+def choose(table: Any, index: Any) -> Any:
+    """The same as :func:`pick`, for a short table that is computed: by comparisons, so that it is computed once.
+
+    A look-up would be compiled into one loop with the formula of the table, for every value again.
+    """
+    chosen = table[..., 0]
+    for entry in range(1, table.shape[-1]):
+        chosen = jnp.where(index == entry, table[..., entry], chosen)
+    return chosen
 
 
 def over_batch(distribution: Distribution, values: Any, expand: bool) -> Any:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from numpyro._shapes import broadcast_shapes, shape_of
 from numpyro.distributions import constraints
+from numpyro.distributions._special import log_sigmoid
 from numpyro.distributions.discrete.counts import Poisson
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import assert_one_of, log1mexp
@@ -102,10 +103,10 @@ class _GatedByLogits(_Gated):
         return jax.nn.sigmoid(jnp.asarray(self.gate_logits, jnp.result_type(float)))
 
     def _log_open(self) -> Any:
-        return -jax.nn.softplus(jnp.asarray(self.gate_logits, jnp.result_type(float)))
+        return log_sigmoid(-jnp.asarray(self.gate_logits, jnp.result_type(float)))
 
     def _log_gate(self) -> Any:
-        return -jax.nn.softplus(-jnp.asarray(self.gate_logits, jnp.result_type(float)))
+        return log_sigmoid(jnp.asarray(self.gate_logits, jnp.result_type(float)))
 
     def _log_either(self, log_prob: Any) -> Any:
         return jnp.logaddexp(self._log_gate(), self._log_open() + log_prob)
@@ -130,10 +131,10 @@ class _ZeroInflated(_Gated):
         return jnp.where(is_gate, 0, self.base_dist.expand(self.batch_shape).sample(key_base, sample_shape))
 
     def log_prob(self, value: Any) -> Any:
+        # The mixture is one for each set of parameters, not one for each value.
+        at_zero = self._log_either(self.base_dist.log_prob(jnp.zeros((), jnp.result_type(int))))
         log_prob = self.base_dist.log_prob(value)
-        is_zero = jnp.asarray(value) == 0
-        at_zero = self._log_either(jnp.where(is_zero, log_prob, 0.0))
-        return jnp.where(is_zero, at_zero, self._log_open() + log_prob)
+        return jnp.where(jnp.asarray(value) == 0, at_zero, self._log_open() + log_prob)
 
     def cdf(self, value: Any) -> Any:
         gate = self._gate_probs()
