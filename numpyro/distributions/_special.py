@@ -109,7 +109,7 @@ def betaln(a: Any, b: Any) -> Any:
     r"""Logarithm of the beta function, without the cancellation of :math:`\log\Gamma` of large arguments.
 
     The leading terms of Stirling's formula cancel here by hand (DiDonato and Morris 1992, *Algorithm 708*); what it
-    leaves is added. The error is a few units of the last place of the result, or of 1.
+    leaves is added. The error, relative to the result or to 1, is below 4e-6 in single precision and 1e-14 in double.
 
     :param a: positive numbers.
     :param b: positive numbers.

@@ -22,7 +22,7 @@ from numpyro._shapes import broadcast_shapes, shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions._tails import mills_ratio
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import assert_one_of, lazy_property, safe_normalize, von_mises_centered
+from numpyro.distributions.util import assert_one_of, lazy_property, safe_normalize, sum_rightmost, von_mises_centered
 
 __all__ = ["PhiMarginalState", "ProjectedNormal", "SineBivariateVonMises", "SineSkewed", "VonMises", "log_I1"]
 
@@ -368,7 +368,7 @@ class SineSkewed(Distribution):
         self._given_batch_shape = batch_shape
 
     def _skew(self, value: Any) -> Any:
-        return jnp.sum(self.skewness * jnp.sin(value - self.base_dist.mean), -1)
+        return sum_rightmost(self.skewness * jnp.sin(value - self.base_dist.mean), 1)
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         """Draw from the base distribution, and reflect about the mean with a probability of ``(1 - skew) / 2``."""
@@ -424,8 +424,8 @@ class ProjectedNormal(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         dimension = self.event_shape[-1]
-        along = jnp.sum(self.concentration * jnp.asarray(value), -1)
-        across = jnp.sum((self.concentration - along[..., None] * value) ** 2, -1)
+        along = sum_rightmost(self.concentration * jnp.asarray(value), 1)
+        across = sum_rightmost((self.concentration - along[..., None] * value) ** 2, 1)
         return _log_radial_integral(along, dimension - 1) - 0.5 * across - 0.5 * dimension * LOG_2PI
 
     @property
@@ -444,8 +444,13 @@ def _log_radial_integral(t: Any, power: int) -> Any:
     With :math:`J_n` this integral, :math:`J_{n+1} = t J_n + n J_{n-1}`. For positive t the ratios of neighbours are
     computed upwards, for negative t downwards, as a continued fraction.
     """
-    negative = t < -0.5
-    up, down = jnp.where(negative, 1.0, t), jnp.where(negative, -t, 1.0)
+    # The first steps upwards lose few digits for moderate negative t too, and the fraction converges the faster, the
+    # further t is from 0: after about 10 / t^2 terms for each four digits.
+    is_short = power <= 2
+    turn = 2.0 if is_short else 0.5
+    levels = 200 if not is_short else 16 if jnp.finfo(t.dtype).bits <= 32 else 60
+    negative = t < -turn
+    up, down = jnp.where(negative, 1.0, t), jnp.where(negative, -t, turn)
     log_up = log_ndtr(up) + 0.5 * LOG_2PI
     log_down = jnp.log(mills_ratio(down)) - 0.5 * down * down
     if power == 0:
@@ -455,9 +460,14 @@ def _log_radial_integral(t: Any, power: int) -> Any:
     for n in range(1, power):
         ratio = up + n / ratio
         log_up = log_up + jnp.log(ratio)
-    top = power + 200.0
-    start = 0.5 * (jnp.sqrt(down * down + 4 * top) - down)
-    ratio, _ = lax.scan(lambda r, n: (n / (r + down), None), start, jnp.arange(top - 1, power, -1, dtype=start.dtype))
+    top = power + levels
+    ratio = 0.5 * (jnp.sqrt(down * down + 4 * top) - down)
+    orders = np.arange(top - 1, power, -1, dtype=ratio.dtype)
+    if is_short:
+        for order in orders:
+            ratio = order / (ratio + down)
+    else:
+        ratio, _ = lax.scan(lambda r, n: (n / (r + down), None), ratio, jnp.asarray(orders))
     for n in range(power, 0, -1):
         ratio = n / (ratio + down)
         log_down = log_down + jnp.log(ratio)

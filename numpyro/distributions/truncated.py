@@ -15,7 +15,7 @@ from jax.scipy.special import ndtr, ndtri
 
 from numpyro._shapes import broadcast_shapes, shape_of
 from numpyro.distributions import constraints
-from numpyro.distributions._special import xlogy
+from numpyro.distributions._special import log_indicator, xlogy
 from numpyro.distributions._tails import Line, standardized
 from numpyro.distributions.continuous import (
     Cauchy,
@@ -501,7 +501,7 @@ class LowerTruncatedPowerLaw(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         log_prob = jnp.log(-(self.alpha + 1.0)) - jnp.log(self.low) + self.alpha * self._log_ratio(value)
-        return jnp.where(jnp.asarray(value) >= self.low, log_prob, -jnp.inf)
+        return log_prob + log_indicator(jnp.asarray(value) >= self.low)
 
     def cdf(self, value: Any) -> Any:
         return -jnp.expm1((self.alpha + 1.0) * self._log_ratio(value))
