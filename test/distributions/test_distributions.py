@@ -791,19 +791,37 @@ def test_lists_are_parameters_too():
     assert dist.Normal(0.0, 1.0).log_prob([0.0, 1.0]).shape == (2,)
 
 
+def counts_of_categories(*totals: int) -> np.ndarray:
+    """Counts of three categories, 2000 of each total."""
+    rng = np.random.default_rng(1)
+    return np.stack([rng.multinomial(total, [0.2, 0.3, 0.5], 2000) for total in totals], 1)
+
+
 MANY = {
-    "Independent": (lambda p: dist.Normal(p, 1.5).to_event(1), (3,), np.float32([0.3, -0.6, 1.1])),
-    "DirichletMultinomial": (lambda p: dist.DirichletMultinomial(p, 9), (3,), np.float32([2.1, 0.3, 12.0])),
+    "Independent": (
+        lambda p: dist.Normal(p, 1.5).to_event(1),
+        np.float32([0.3, -0.6, 1.1]),
+        np.random.default_rng(1).normal(size=(2000, 3)).astype(np.float32),
+    ),
+    "DirichletMultinomial": (
+        lambda p: dist.DirichletMultinomial(p, 9),
+        np.float32([2.1, 0.3, 12.0]),
+        counts_of_categories(9)[:, 0],
+    ),
     "DirichletMultinomial_batch": (
         lambda p: dist.DirichletMultinomial(p, np.array([4, 9])),
-        (2, 3),
         np.float32([[2.1, 0.3, 12.0], [1.0, 5.0, 0.7]]),
+        counts_of_categories(4, 9),
     ),
-    "OrderedLogistic": (lambda p: dist.OrderedLogistic(0.3, p), (), np.float32([-0.8, 0.5, 1.4])),
+    "OrderedLogistic": (
+        lambda p: dist.OrderedLogistic(0.3, p),
+        np.float32([-0.8, 0.5, 1.4]),
+        np.random.default_rng(1).integers(0, 4, 2000),
+    ),
     "OrderedLogistic_batch": (
         lambda p: dist.OrderedLogistic(np.float32([0.3, -2.0]), p),
-        (2,),
         np.float32([-0.8, 1.4]),
+        np.random.default_rng(1).integers(0, 3, (2000, 2)),
     ),
 }
 
@@ -811,19 +829,16 @@ MANY = {
 @pytest.mark.parametrize("name", MANY)
 def test_many_values_under_shared_parameters_have_the_density_of_each(name):
     """Tables of the parameters and sums that are written out are for many values only."""
-    make, shape, parameter = MANY[name]
+    make, parameter, values = MANY[name]
 
     @compiled
-    def program(parameter, weights):
-        values = make(parameter).sample(jax.random.key(0), (2000,))
+    def program(parameter, values, weights):
         total = lambda evaluate: lambda p: (weights * evaluate(make(p), values)).sum()
         together, apart = (lambda d, v: d.log_prob(v)), (lambda d, v: jax.vmap(d.log_prob)(v))
         gradients = [jax.grad(total(evaluate))(parameter) for evaluate in (together, apart)]
-        return values, together(make(parameter), values), apart(make(parameter), values), gradients
+        return together(make(parameter), values), apart(make(parameter), values), gradients
 
-    batch_shape = make(parameter).batch_shape
-    weights = np.random.default_rng(0).normal(size=(2000, *batch_shape)).astype(np.float32)
-    values, together, apart, gradients = program(parameter, weights)
-    assert values.shape == (2000, *shape)
+    weights = np.random.default_rng(0).normal(size=(2000, *make(parameter).batch_shape)).astype(np.float32)
+    together, apart, gradients = program(parameter, values, weights)
     np.testing.assert_allclose(together, apart, rtol=2e-5, atol=2e-5)
     np.testing.assert_allclose(*gradients, rtol=1e-3, atol=1e-2)
