@@ -12,7 +12,6 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 from jax.scipy.special import gammainc, gammaln, ndtri
-import numpy as np
 
 
 def xlogy(x: Any, y: Any) -> Any:
@@ -101,7 +100,7 @@ def log1p_square(x: Any) -> Any:
     return jnp.where(far, 2 * log1p, log1p)
 
 
-STIRLING_SERIES = np.array([1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156])
+STIRLING_SERIES = [1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156]
 
 
 @jax.custom_jvp
@@ -162,7 +161,7 @@ def stirling_error(x: Any) -> Any:
         rise = rise * (small + step)
     shift = (small + 7.5) * jnp.log(small + 8) - (small + 0.5) * jnp.log(small) - jnp.log(rise) - 8
     inverse = 1 / jnp.where(is_small, x + 8, x)
-    remainder = inverse * jnp.polyval(STIRLING_SERIES[::-1], inverse * inverse)
+    remainder = inverse * _polynomial(STIRLING_SERIES, inverse * inverse)
     return remainder + jnp.where(is_small, shift, 0.0)
 
 
@@ -187,9 +186,17 @@ def stirling_error_slope(x: Any) -> Any:
     rise = (2 * small + 7) * numerator / denominator
     inverse = 1 / jnp.where(is_small, x + 8, x)
     shift = jnp.log(small + 8) - jnp.log(small) + 0.5 / small - 0.5 * inverse - rise
-    slopes = STIRLING_SERIES * np.arange(1, 14, 2)
-    series = -inverse * inverse * jnp.polyval(slopes[::-1], inverse * inverse)
+    slopes = [coefficient * power for coefficient, power in zip(STIRLING_SERIES, range(1, 14, 2), strict=True)]
+    series = -inverse * inverse * _polynomial(slopes, inverse * inverse)
     return series + jnp.where(is_small, shift, 0.0)
+
+
+def _polynomial(coefficients: list[float], x: Any) -> Any:
+    """A polynomial in the dtype of ``x``, by Horner's rule; the constant term comes first."""
+    value: Any = 0.0
+    for coefficient in reversed(coefficients):
+        value = value * x + coefficient
+    return value
 
 
 @jax.custom_jvp
