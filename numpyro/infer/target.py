@@ -87,20 +87,23 @@ class Target:
         self.source, self.space, self.arguments, self.takes_arrays = source, space, arguments, takes_arrays
         self.init_strategy = init_strategy
         self._forward_mode = forward_mode_differentiation
-        flat = jax.ShapeDtypeStruct((space.size,), space.dtype)
-        self._abstract = jax.tree.map(_shape_and_dtype, (flat, arrays if takes_arrays else []))
-        self._traced = _traced(self._potential, self._abstract)
+        self._flat = jax.ShapeDtypeStruct((space.size,), space.dtype)
+        self._inputs = jax.tree.map(_shape_and_dtype, arrays if takes_arrays else [])
+        self._traced = _traced(self._potential, (jax.eval_shape(space.unravel, self._flat), self._inputs))
 
-    def _potential(self, z: jax.Array, inputs: Any) -> jax.Array:
+    def _potential(self, params: Any, inputs: Any) -> jax.Array:
         args, kwargs = self.arguments(inputs)
-        value = self.source.potential_fn(self.space.unravel(z), args, kwargs)
+        value = self.source.potential_fn(params, args, kwargs)
         if jnp.shape(value) != ():
             raise ValueError(f"the potential energy must be a scalar, but it has shape {jnp.shape(value)}.")
         return jnp.asarray(value, self.space.dtype)
 
     def potential(self, z: jax.Array, inputs: Any) -> jax.Array:
         """Potential energy."""
-        return jaxpr_as_fun(self._traced)(z, *inputs)[0]
+        return self._of_leaves(jax.tree.leaves(self.space.unravel(z)), inputs)
+
+    def _of_leaves(self, leaves: list[jax.Array], inputs: Any) -> jax.Array:
+        return jaxpr_as_fun(self._traced)(*leaves, *inputs)[0]
 
     @property
     def density(self) -> Any:
@@ -109,7 +112,15 @@ class Target:
 
     @cached_property
     def _traced_gradient(self) -> Any:
-        return _traced(value_and_grad(self.potential, self._forward_mode), self._abstract)
+        # In the parameters, not in the vector: the derivative of slicing it is a sum of padded pieces.
+        potential_and_grad = value_and_grad(self._of_leaves, self._forward_mode)
+
+        def flat(z: jax.Array, inputs: Any) -> tuple[jax.Array, jax.Array]:
+            leaves, treedef = jax.tree.flatten(self.space.unravel(z))
+            value, gradients = potential_and_grad(leaves, inputs)
+            return value, self.space.ravel(jax.tree.unflatten(treedef, gradients))
+
+        return _traced(flat, (self._flat, self._inputs))
 
     def potential_and_grad(self, z: jax.Array, inputs: Any) -> tuple[jax.Array, jax.Array]:
         """Potential energy and gradient."""
