@@ -10,9 +10,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from numpyro.distributions import constraints
-from numpyro.distributions._special import betainc, log_indicator, log_sigmoids, xlog1py, xlogy
+from numpyro.distributions._special import betainc, log_indicator, log_sigmoid, log_sigmoids, xlog1py, xlogy
 from numpyro.distributions.discrete.log_mass import log_binomial
 from numpyro.distributions.discrete.shared import over_batch, range_over_batch, to_logits
 from numpyro.distributions.distribution import Distribution
@@ -119,8 +120,11 @@ class BernoulliLogits(_BernoulliBase):
     def log_prob(self, value: Any) -> Any:
         value = jnp.asarray(value)
         success, logits = value == 1, jnp.asarray(self.logits, jnp.result_type(self.logits, float))
-        log_success, log_failure = log_sigmoids(logits)
-        return jnp.where(success, log_success, log_failure) + log_indicator(success | (value == 0))
+        if np.size(logits) < np.size(value):
+            log_prob = jnp.where(success, *log_sigmoids(logits))
+        else:
+            log_prob = log_sigmoid(jnp.where(success, logits, -logits))
+        return log_prob + log_indicator(success | (value == 0))
 
     def entropy(self) -> Any:
         logits = jnp.asarray(self.logits, jnp.result_type(float))

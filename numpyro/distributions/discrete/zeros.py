@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import jax
 from jax import lax
 import jax.numpy as jnp
+import numpy as np
 
 from numpyro._shapes import broadcast_shapes, shape_of
 from numpyro.distributions import constraints
@@ -131,10 +133,13 @@ class _ZeroInflated(_Gated):
         return jnp.where(is_gate, 0, self.base_dist.expand(self.batch_shape).sample(key_base, sample_shape))
 
     def log_prob(self, value: Any) -> Any:
-        # The mixture is one for each set of parameters, not one for each value.
-        at_zero = self._log_either(self.base_dist.log_prob(jnp.zeros((), jnp.result_type(int))))
-        log_prob = self.base_dist.log_prob(value)
-        return jnp.where(jnp.asarray(value) == 0, at_zero, self._log_open() + log_prob)
+        log_prob, is_zero = self.base_dist.log_prob(value), jnp.asarray(value) == 0
+        if prod(self.batch_shape) < np.size(value):
+            # The mixture at 0 is one for each set of parameters, not one for each value.
+            base = self.base_dist.log_prob(jnp.zeros((), jnp.result_type(int)))
+        else:
+            base = jnp.where(is_zero, log_prob, 0.0)
+        return jnp.where(is_zero, self._log_either(base), self._log_open() + log_prob)
 
     def cdf(self, value: Any) -> Any:
         gate = self._gate_probs()
