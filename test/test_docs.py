@@ -72,8 +72,10 @@ def test_examples_in_docstrings(name):
 
 def test_pages_link_to_files_that_exist():
     broken = []
+    plots = (ROOT / "docs/plots.py").read_text()  # what it makes is there once the documentation was built
     for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks/README.md"]:
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
-            if not target.startswith("http") and not (page.parent / target).exists():
+            is_made = target.startswith("_plots/") and f'"{Path(target).stem}": ' in plots
+            if not target.startswith("http") and not is_made and not (page.parent / target).exists():
                 broken.append(f"{page.relative_to(ROOT)}: {target}")
     assert not broken

@@ -132,7 +132,7 @@ def betaln(a: Any, b: Any) -> Any:
     r"""Logarithm of the beta function, without the cancellation of :math:`\log\Gamma` of large arguments.
 
     The leading terms of Stirling's formula cancel here by hand (DiDonato and Morris 1992, *Algorithm 708*); what it
-    leaves is added. The error, relative to the result or to 1, is below 4e-6 in single precision and 1e-14 in double.
+    leaves is added. The error, relative to the result or to 1, is below 2e-6 in single precision and 1e-14 in double.
 
     :param a: positive numbers.
     :param b: positive numbers.
@@ -170,21 +170,23 @@ def _betaln_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[An
 def stirling_error(x: Any) -> Any:
     r"""What Stirling's formula leaves of :math:`\log\Gamma(x)`.
 
-    That is :math:`\Delta(x) = \log\Gamma(x) - (x - \frac12)\log x + x - \frac12\log 2\pi`. From 8 on, its asymptotic
-    series (DLMF 5.11.1; error below 2e-14); below, that at :math:`x + 8`, by :math:`\Gamma(x + 1) = x\,\Gamma(x)`.
+    That is :math:`\Delta(x) = \log\Gamma(x) - (x - \frac12)\log x + x - \frac12\log 2\pi`. For large x, its asymptotic
+    series (DLMF 5.11.1; from 8 on its error is below 2e-14, from 3 on below 3e-9); for small x, that at :math:`x + n`,
+    by :math:`\Gamma(x + 1) = x\,\Gamma(x)`. As few steps as the precision needs: they cost digits.
 
     :param x: positive numbers, of a floating dtype.
 
     >>> round(stirling_error(jnp.float32(1.0)).item(), 4)
     0.0811
     """
-    is_small = x < 8
+    steps = 3 if jnp.finfo(x.dtype).bits <= 32 else 8
+    is_small = x < steps
     small = jnp.where(is_small, x, 1.0)
     rise = small + 1
-    for step in range(2, 8):
+    for step in range(2, steps):
         rise = rise * (small + step)
-    shift = (small + 7.5) * jnp.log(small + 8) - (small + 0.5) * jnp.log(small) - jnp.log(rise) - 8
-    inverse = 1 / jnp.where(is_small, x + 8, x)
+    shift = (small + (steps - 0.5)) * jnp.log(small + steps) - (small + 0.5) * jnp.log(small) - jnp.log(rise) - steps
+    inverse = 1 / jnp.where(is_small, x + steps, x)
     remainder = inverse * _polynomial(STIRLING_SERIES, inverse * inverse)
     return remainder + jnp.where(is_small, shift, 0.0)
 

@@ -653,7 +653,7 @@ def largest_count(n: Any, bound: int | None = None) -> int | None:
     >>> largest_count(np.array([2, 5])), largest_count(3, 7)
     (5, 3)
     """
-    return bound if isinstance(n, jax.core.Tracer) else int(np.max(n, initial=0))
+    return bound if isinstance(n, jax.core.Tracer) else int(np.max(np.asarray(n), initial=0))
 
 
 def _outcomes_one_by_one(key: Any, p: Any, n: Any, most: int, shape: tuple[int, ...]) -> Any:
