@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 CLIENTS := .venv-clients
 
-.PHONY: demo test test-slow test-all test-clients lint format docs benchmark benchmark-distributions clean
+.PHONY: demo test test-slow test-all test-clients lint format docs bench benchmark benchmark-distributions clean
 
 # One stamp for each set of extras: a target installs what it needs, once for each change of setup.py.
 $(VENV)/.installed-%: setup.py
@@ -55,7 +55,7 @@ format: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-doc
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
-benchmark:
+bench benchmark:
 	$(PYTHON) benchmarks/mcmc.py
 
 benchmark-distributions:

@@ -16,6 +16,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from numpyro.distributions._pytree import DERIVED
+
 __all__ = ["Static", "call_compiled", "compiled_form"]
 
 
@@ -79,7 +81,7 @@ def _flatten(box: _AsItIs) -> tuple[tuple[Any, ...], Any]:
     static = tuple(
         (name, Static(value))
         for name, value in sorted(distribution.__dict__.items())
-        if name not in fields and name not in ("_derived", "_lazy_cache")
+        if name not in fields and name not in DERIVED
     )
     return tuple(map(_box, fields.values())), (type(distribution), tuple(fields), static)
 

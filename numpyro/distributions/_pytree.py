@@ -28,6 +28,9 @@ from numpyro._shapes import can_broadcast, insert_batch_dims, shape_of
 
 Self = TypeVar("Self", bound="DeclaredPytree")
 
+DERIVED = frozenset({"_derived", "_lazy_cache"})
+"""Instance attributes that are computed on demand from the others."""
+
 _BOOKKEEPING = frozenset({"_lazy_cache", "_child_names"})
 
 

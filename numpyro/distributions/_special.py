@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax import lax
 import jax.numpy as jnp
-from jax.scipy.special import gammainc, gammaln, ndtri
+from jax.scipy.special import gammainc, gammaln, logsumexp, ndtri
 
 
 def xlogy(x: Any, y: Any) -> Any:
@@ -101,15 +101,23 @@ def log1p_square(x: Any) -> Any:
     return jnp.where(far, 2 * log1p, log1p)
 
 
+FEW = 16
+"""So many terms are summed one by one. XLA compiles a sum over a short last dimension into one loop with the formula of
+its terms, which computes them one at a time; what is added one by one is an elementwise loop, which computes several
+sums at once."""
+
+
 @jax.custom_jvp
 def log_sum_exp(x: Any) -> Any:
-    r""":math:`\log\sum_k e^{x_k}` over a short last dimension, written out: XLA computes a reduction term by term.
+    r""":math:`\log\sum_k e^{x_k}` over the last dimension.
 
     Where all terms are -inf, so is the result, and its derivatives are 0.
 
     >>> [round(y.item(), 4) for y in (log_sum_exp(jnp.zeros(2)), log_sum_exp(jnp.array([-jnp.inf, 3.0])))]
     [0.6931, 3.0]
     """
+    if x.shape[-1] > FEW:
+        return logsumexp(x, -1)
     terms = [x[..., k] for k in range(x.shape[-1])]
     top = functools.reduce(jnp.maximum, terms)
     top = jnp.where(jnp.isfinite(top), top, 0.0)

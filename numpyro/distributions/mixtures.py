@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import logsumexp
 
 from numpyro._shapes import broadcast_shapes
 from numpyro.distributions import constraints
@@ -20,9 +19,6 @@ from numpyro.distributions.discrete import CategoricalLogits, CategoricalProbs
 from numpyro.distributions.distribution import Distribution
 
 __all__ = ["Mixture", "MixtureGeneral", "MixtureSameFamily"]
-
-_FEW = 16
-"""So many components are summed one by one."""
 
 
 def Mixture(
@@ -122,13 +118,7 @@ class _MixtureBase(Distribution):
 
     def log_prob(self, value: Any, intermediates: Any = None) -> Any:
         """Log density of the mixture, over all components, wherever the value came from."""
-        terms = self.component_log_probs(value)
-        if terms.shape[-1] <= _FEW:
-            return log_sum_exp(terms)
-        # Where every component gives -inf, the weights of their derivatives would be 0 / 0.
-        is_impossible = jnp.all(terms == -jnp.inf, -1)
-        total = logsumexp(jnp.where(is_impossible[..., None], 0.0, terms), -1)
-        return jnp.where(is_impossible, -jnp.inf, total)
+        return log_sum_exp(self.component_log_probs(value))
 
     def cdf(self, samples: Any) -> Any:
         return (jnp.asarray(self._mixing_distribution.probs) * self.component_cdf(samples)).sum(-1)

@@ -22,7 +22,7 @@ import numpy as np
 
 from numpyro._shapes import broadcast_shapes, reshape, shape_of
 from numpyro.distributions._pytree import array_equiv, is_host_value, namespace
-from numpyro.distributions._special import betainc, betaincinv, gammaincinv
+from numpyro.distributions._special import FEW, betainc, betaincinv, gammaincinv
 from numpyro.distributions.site_checks import validate_batch_shape
 
 try:
@@ -101,7 +101,7 @@ def sum_rightmost(x: Any, dim: int) -> Any:
     terms = np.prod(shape_of(x)[-dim:], dtype=int)
     if (
         isinstance(x, jax.Array)
-        and 1 < terms <= _FEW
+        and 1 < terms <= FEW
         and x.size >= 1000 * terms
         and jnp.issubdtype(x.dtype, jnp.floating)
     ):
@@ -109,17 +109,9 @@ def sum_rightmost(x: Any, dim: int) -> Any:
     return namespace(x).sum(x, axis=tuple(range(-dim, 0)))
 
 
-#: So many terms of a sum are added one by one.
-_FEW = 16
-
-
 @jax.custom_jvp
 def _sum_of_few(x: Any) -> Any:
-    """The sum over a short last dimension, written out.
-
-    XLA compiles a reduction into one loop with the formula of its terms, and computes these one at a time if they are
-    few; what is added one by one is an elementwise loop, which computes several sums at once.
-    """
+    """The sum over a short last dimension, written out (see :data:`~numpyro.distributions._special.FEW`)."""
     total = x[..., 0]
     for term in range(1, x.shape[-1]):
         total = total + x[..., term]

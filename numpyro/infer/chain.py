@@ -464,18 +464,14 @@ class Sampler:
 
             chains, paths = lax.cond(is_first | jnp.any(done), turn_over, lambda c: c, (chains, paths))
             rows = jnp.where(done, jnp.maximum(chains.state.i - 1 - first, 0) // thinning, jnp.iinfo(jnp.int32).max)
-
-            def collect(draws: dict[str, Any]) -> dict[str, Any]:
-                return {
-                    name: jax.tree.map(
-                        lambda buffer, value: buffer.at[numbers, rows].set(value, mode="drop"),
-                        buffer,
-                        attrgetter(name.removeprefix("."))(chains.state),
-                    )
-                    for name, buffer in draws.items()
-                }
-
-            draws = collect(draws)
+            draws = {
+                name: jax.tree.map(
+                    lambda buffer, value: buffer.at[numbers, rows].set(value, mode="drop"),
+                    buffer,
+                    attrgetter(name.removeprefix("."))(chains.state),
+                )
+                for name, buffer in draws.items()
+            }
             return chains, paths, draws, jnp.zeros((), bool)
 
         def any_active(carry: tuple[Chain, Any, dict[str, Any], Any]) -> jax.Array:

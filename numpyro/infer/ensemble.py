@@ -217,36 +217,14 @@ class EnsembleSampler(TargetKernel):
                     "init_strategy=init_to_uniform, or init_params scattered about the value."
                 )
 
-    # The kernel's interface
-
-    def init(
-        self,
-        rng_key: Any,
-        num_warmup: int,
-        init_params: Any = None,
-        model_args: tuple[Any, ...] = (),
-        model_kwargs: dict[str, Any] | None = None,
-    ) -> EnsembleSamplerState:
-        """The state of the ensemble at its start.
-
-        :param rng_key: a random key for each walker.
-        :param num_warmup: length of the warm-up.
-        :param init_params: where to start, in unconstrained space, with a leading axis of walkers; needed with
-            ``potential_fn``.
-        :param model_args: arguments of the model.
-        :param model_kwargs: keyword arguments of the model.
-        :raises ValueError: if the number of walkers is odd or too small for the moves.
-        :raises RuntimeError: if no start with finite potential energy is found for a walker (100 candidates are tried).
-        """
+    def check_key(self, rng_key: Any, target: Target) -> None:
         is_typed = jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key)
         if np.ndim(rng_key) != (1 if is_typed else 2):
             raise ValueError(
                 f"{type(self).__name__} needs a random key for each walker, an array of keys such as "
                 "jax.random.split(key, num_chains), but there is a single key."
             )
-        program, _ = self._program_for(num_warmup, model_args, model_kwargs, init_params)
-        self._check_size(len(rng_key), program.target.space.size)
-        return super().init(rng_key, num_warmup, init_params, model_args, model_kwargs)
+        self._check_size(len(rng_key), target.space.size)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,10 +3,9 @@
 
 """Hamiltonian Monte Carlo and the No-U-Turn Sampler.
 
-:class:`HMC` and :class:`NUTS` put the parts together: a :mod:`potential <numpyro.infer.potential>`, a
-    :mod:`metric <numpyro.infer.metric>`, a
-:mod:`trajectory <numpyro.infer.trajectory>`, a :mod:`warm-up <numpyro.infer.warmup>`. The loop around them is in
-    :mod:`numpyro.infer.chain`.
+:class:`HMC` and :class:`NUTS` put the parts together: a :mod:`potential <numpyro.infer.potential>`, a :mod:`metric
+<numpyro.infer.metric>`, a :mod:`trajectory <numpyro.infer.trajectory>`, a :mod:`warm-up <numpyro.infer.warmup>`. The
+loop around them is in :mod:`numpyro.infer.chain`.
 
 **References:** Neal (2011), *MCMC using Hamiltonian dynamics*; Hoffman and Gelman (2014), *The No-U-Turn Sampler*;
 Betancourt (2017), *A Conceptual Introduction to Hamiltonian Monte Carlo*.
@@ -15,6 +14,8 @@ Betancourt (2017), *A Conceptual Introduction to Hamiltonian Monte Carlo*.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 import math
 from typing import Any
 import warnings
@@ -28,11 +29,11 @@ from numpyro.infer.fisher import FisherAdaptation, LowRankFisherAdaptation
 from numpyro.infer.initialization import init_to_uniform, uniform_radius
 from numpyro.infer.integrator import euclidean_kinetic_energy
 from numpyro.infer.metric import FlatSpace, flat_space
-from numpyro.infer.target import Target, TargetKernel, is_concrete
+from numpyro.infer.target import Program, Target, TargetKernel
 from numpyro.infer.trajectory import HMCTrajectory, NUTSTrajectory
 from numpyro.infer.warmup import Adaptation, BaseAdaptation
 
-__all__ = ["HMC", "NUTS", "HMCState", "Program", "hmc", "momentum_generator"]
+__all__ = ["HMC", "NUTS", "HMCProgram", "HMCState", "hmc", "momentum_generator"]
 
 _ADAPTATIONS: dict[str, type[BaseAdaptation]] = {
     "welford": Adaptation,
@@ -41,41 +42,54 @@ _ADAPTATIONS: dict[str, type[BaseAdaptation]] = {
 }
 
 
-class Program:
-    """Everything compiled for one model (or potential energy), one shape of its arguments and one length of warm-up.
+@dataclass(frozen=True, eq=False)
+class HMCProgram(Program):
+    """What :class:`HMC` compiles for a target.
 
-    :param target: the potential energy.
     :param sampler: the parts of a chain.
     """
 
-    def __init__(self, target: Target, sampler: Sampler) -> None:
-        self.target = target
-        self.sampler = sampler
-        self.advance = jax.jit(sampler.advance, donate_argnums=(1,))
-        self.advance_together = jax.jit(sampler.advance_together, donate_argnums=(1,))
-        self.transition = jax.jit(
-            lambda state, arrays: sampler.unravel(sampler.transition(sampler.ravel(state), arrays))
-        )
-        self.transition_after_change = jax.jit(
-            lambda state, arrays, stale: sampler.unravel(sampler.transition(sampler.ravel(state), arrays, stale))
-        )
-        self.begin = jax.jit(self._begin)
-        self.find_start = jax.jit(self._find_start)
-        self.compiled: dict[Any, Any] = {}
+    sampler: Sampler
+    compiled: dict[Any, Any] = field(default_factory=dict)
 
-    def _begin(self, rng_key: Any, position: jax.Array | None, arrays: Any) -> tuple[HMCState, Any]:
-        """Find a start for one chain; the second value tells whether there is none."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "find_start", jax.jit(self.find_start))
+
+    @cached_property
+    def advance(self) -> Any:
+        """:meth:`Sampler.advance <numpyro.infer.chain.Sampler.advance>`, compiled; the buffers of draws are donated."""
+        return jax.jit(self.sampler.advance, donate_argnums=(1,))
+
+    @cached_property
+    def advance_together(self) -> Any:
+        """The same for many chains."""
+        return jax.jit(self.sampler.advance_together, donate_argnums=(1,))
+
+    def begin(self, rng_key: Any, init_params: Any, arrays: Any) -> HMCState:
         sampler, zero = self.sampler, jnp.zeros((), jnp.int32)
-        phase = jnp.full((), SEARCH if position is None else GIVEN, jnp.int32)
+        phase = jnp.full((), SEARCH if init_params is None else GIVEN, jnp.int32)
         state = sampler.initial_state(rng_key)
-        state = state if position is None else state._replace(z=position)
+        state = state if init_params is None else state._replace(z=sampler.space.ravel(init_params))
         chain = Chain(jax.tree.map(jnp.asarray, state), phase, zero, zero, zero, rng_key)
         chain, _ = sampler.advance(chain, {}, arrays, 0, 0, 1)
-        return sampler.unravel(chain.state), chain.phase == FAILED
+        # The potential energy may be finite where its gradient is not.
+        potential = jnp.where(chain.phase == FAILED, jnp.inf, chain.state.potential_energy)
+        return sampler.unravel(chain.state._replace(potential_energy=potential))
 
-    def _find_start(self, rng_key: Any, position: jax.Array | None, arrays: Any) -> HMCState:
-        """The same by evaluations alone, so that no trajectory is compiled; where there is no start the potential
+    def transition(self, state: HMCState, arrays: Any, stale: Any = None) -> HMCState:
+        sampler = self.sampler
+        return sampler.unravel(sampler.transition(sampler.ravel(state), arrays, stale))
+
+    def refresh(self, state: HMCState, arrays: Any) -> HMCState:
+        space = self.sampler.space
+        potential, gradient = self.sampler.potential_and_grad(space.ravel(state.z), arrays)
+        return state._replace(potential_energy=potential, z_grad=space.unravel(gradient))
+
+    def find_start(self, rng_key: Any, init_params: Any, arrays: Any) -> HMCState:
+        """:meth:`begin` by evaluations alone, so that no trajectory is compiled; where there is no start the potential
         energy is infinite."""
+        position = None if init_params is None else self.sampler.space.ravel(init_params)
         start = self.target.find_start(rng_key, position, arrays, with_gradient=True)
         state = self.sampler.initial_state(rng_key)._replace(
             z=start.position, z_grad=start.gradient, potential_energy=start.potential_energy
@@ -224,7 +238,7 @@ class HMC(TargetKernel):
     def flat_space(self, prototype: Any, keyed: bool) -> FlatSpace:
         return flat_space(prototype, self._dense_mass, self._inverse_mass_matrix, keyed)
 
-    def compose(self, target: Target, num_warmup: int) -> Program:
+    def compose(self, target: Target, num_warmup: int) -> HMCProgram:
         starts: Any = None
         if target.init_strategy is not None:
             starts = uniform_radius(target.init_strategy)
@@ -252,38 +266,9 @@ class HMC(TargetKernel):
             find_step_size=self._find_heuristic_step_size and self._adapt_step_size,
             kinetic_fn=self._kinetic_fn,
         )
-        return Program(target, sampler)
+        return HMCProgram(target, sampler)
 
     # The kernel's interface
-
-    def init(
-        self,
-        rng_key: Any,
-        num_warmup: int,
-        init_params: Any = None,
-        model_args: tuple[Any, ...] = (),
-        model_kwargs: dict[str, Any] | None = None,
-    ) -> HMCState:
-        """The state of a chain at its start.
-
-        :param rng_key: random key.
-        :param num_warmup: length of the warm-up.
-        :param init_params: where to start, in unconstrained space; needed with ``potential_fn``.
-        :param model_args: arguments of the model.
-        :param model_kwargs: keyword arguments of the model.
-        :raises RuntimeError: if no start with finite potential energy and gradient is found (100 candidates are tried).
-        """
-        program, arrays = self.program(num_warmup, model_args, model_kwargs or {}, init_params)
-        position = None if init_params is None else program.sampler.space.ravel(init_params)
-        state, failed = program.begin(rng_key, position, arrays)
-        if is_concrete(failed) and bool(failed):
-            program.target.refuse(state.z, arrays, None if init_params is None else "`init_params`")
-        return state
-
-    def sample(self, state: HMCState, model_args: tuple[Any, ...] = (), model_kwargs: Any = None) -> HMCState:
-        """One iteration from ``state``. During the first ``num_warmup`` ones step size and mass matrix adapt."""
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
-        return program.transition(state, arrays)
 
     def postprocess_fn(self, model_args: tuple[Any, ...] = (), model_kwargs: Any = None) -> Callable[[Any], Any]:
         """The function from unconstrained parameters to the values of latent and deterministic sites."""
@@ -299,9 +284,8 @@ class HMC(TargetKernel):
     ) -> HMCState:
         """What :meth:`init` gives, for a kernel that is part of another one: quicker to compile, and the step size is
         not searched for until the first iteration. Where there is no start the potential energy is infinite."""
-        program, arrays = self.program(num_warmup, model_args, model_kwargs or {}, init_params)
-        position = None if init_params is None else program.sampler.space.ravel(init_params)
-        return program.find_start(rng_key, position, arrays)
+        program, arrays = self._program_for(num_warmup, model_args, model_kwargs, init_params)
+        return program.find_start(rng_key, init_params, arrays)
 
     def sample_after_change(
         self, state: HMCState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any], changed: Any
@@ -309,15 +293,8 @@ class HMC(TargetKernel):
         """:meth:`refresh` if ``changed``, then :meth:`sample`, with a single call of the gradient in the program."""
         if type(self).sample is not HMC.sample or type(self).refresh is not HMC.refresh:
             return super().sample_after_change(state, model_args, model_kwargs, changed)
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
-        return program.transition_after_change(state, arrays, changed)
-
-    def refresh(self, state: HMCState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None) -> HMCState:
-        """Evaluate the potential energy and its gradient anew, for other arguments of the model."""
-        program, arrays = self.program(self._num_warmup, model_args, model_kwargs or {}, state.z)
-        space = program.sampler.space
-        potential, gradient = program.sampler.potential_and_grad(space.ravel(state.z), arrays)
-        return state._replace(potential_energy=potential, z_grad=space.unravel(gradient))
+        program, arrays = self._program_for(self._num_warmup, model_args, model_kwargs, state.z)
+        return program.transition(state, arrays, changed)
 
 
 class NUTS(HMC):

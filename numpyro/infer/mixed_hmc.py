@@ -19,7 +19,7 @@ from numpyro.infer.chain import FAILED, GIVEN, RUN, STEP_SIZE, Chain, strongly_t
 from numpyro.infer.conditioning import with_conditioning
 from numpyro.infer.discrete import DiscreteTarget
 from numpyro.infer.gibbs import DiscreteGibbsState, GibbsState
-from numpyro.infer.hmc import HMC, NUTS, Program
+from numpyro.infer.hmc import HMC, NUTS, HMCProgram
 from numpyro.infer.hmc_gibbs import DiscreteHMCGibbs
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.random_words import hashed_uniform
@@ -203,7 +203,7 @@ class MixedHMC(MCMCKernel):
         return constrain(continuous) | discrete
 
     @staticmethod
-    def _values(program: Program, params: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    def _values(program: HMCProgram, params: Any, args: Any, kwargs: Any) -> dict[str, Any]:
         """Values of the continuous sites in constrained space."""
         return program.target.source.constrain(params, args, kwargs, return_deterministic=False)
 
@@ -241,7 +241,7 @@ class MixedHMC(MCMCKernel):
         return MixedHMCState({**hmc_state.z, **discrete}, hmc_state, rng_key, hmc_state.accept_prob)
 
     def _turn(
-        self, program: Program, target: DiscreteTarget, rng_key: Any, args: Any, kwargs: Any, carry: Any
+        self, program: HMCProgram, target: DiscreteTarget, rng_key: Any, args: Any, kwargs: Any, carry: Any
     ) -> tuple[Chain, dict[str, Any]]:
         """One trajectory and what the inner kernel learns from it."""
         chain, discrete = carry
@@ -269,7 +269,7 @@ class MixedHMC(MCMCKernel):
 
     def _travel(
         self,
-        program: Program,
+        program: HMCProgram,
         target: DiscreteTarget,
         rng_key: Any,
         args: Any,
@@ -359,7 +359,7 @@ class MixedHMC(MCMCKernel):
         return motion._replace(steps=num_steps)
 
     def _potential_of_discrete(
-        self, program: Program, target: DiscreteTarget, params: Any, args: Any, kwargs: Any, arrays_given: Any
+        self, program: HMCProgram, target: DiscreteTarget, params: Any, args: Any, kwargs: Any, arrays_given: Any
     ) -> Callable[[Any], Any]:
         """Potential energy as a function of the discrete sites, the continuous ones held in unconstrained space."""
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "Placement", "in_any_process", "mesh_of", "num_cores", "place"]
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "Placement", "in_any_process", "mesh_of", "place"]
 
 DONE, INTERRUPTED, FAILED = range(3)
 
@@ -64,7 +64,7 @@ class Placement(NamedTuple):
         """
         carry = jax.tree.map(lambda x: x if _is_key(x) else np.asarray(x), carry)
         parts = [jax.tree.map(lambda x, i=i: x[i], carry) for i in range(self.each)]
-        with ThreadPoolExecutor(min(len(parts), num_cores())) as pool:
+        with ThreadPoolExecutor(min(len(parts), _num_cores())) as pool:
             advanced = list(pool.map(lambda part: jax.block_until_ready(advance(part)), parts))
         return jax.tree.map(lambda *x: jnp.stack(x) if _is_key(x[0]) else np.stack(x), *advanced)
 
@@ -160,11 +160,6 @@ def place(num_chains: int, chain_method: Any) -> Placement:
     return Placement(range(first, first + count), count // each, processes)
 
 
-def num_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def in_any_process(flag: bool) -> bool:
     """Whether ``flag`` is true in one of the processes. Each waits for the others."""
     return bool(np.any(_all_of(np.array([flag]))))
@@ -177,6 +172,11 @@ def mesh_of(arrays: list[Any]) -> Any:
         if isinstance(sharding, NamedSharding) and len(sharding.device_set) > 1:
             return sharding.mesh
     return None
+
+
+def _num_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_key(x: Any) -> bool:

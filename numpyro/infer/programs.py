@@ -21,10 +21,12 @@ import weakref
 import jax
 import numpy as np
 
+from numpyro.distributions._pytree import DERIVED
+
 __all__ = ["programs_of", "visible_state"]
 
 _ATTRIBUTE = "_numpyro_programs"
-_NO_STATE = (_ATTRIBUTE, "_derived", "_lazy_cache")
+_NO_STATE = DERIVED | {_ATTRIBUTE}
 """Attributes that follow from the others: programs kept here, and what distributions compute on demand."""
 
 _KEPT = 32

@@ -321,9 +321,8 @@ class TargetKernel(MCMCKernel):
         return flat_space(prototype)
 
     @abstractmethod
-    def compose(self, target: Target, num_warmup: int) -> Any:
-        """What the kernel compiles for a target: a :class:`Program`, unless the subclass has its own :meth:`init`,
-        :meth:`sample` and :meth:`refresh`."""
+    def compose(self, target: Target, num_warmup: int) -> Program:
+        """What the kernel compiles for a target."""
 
     def program(
         self, num_warmup: int, args: Any, kwargs: Any, init_params: Any = None, *, batched: bool = False
@@ -429,6 +428,9 @@ class TargetKernel(MCMCKernel):
         program, arrays = self.program(self._num_warmup, model_args, model_kwargs, params)
         program.target.refuse(params, arrays, None if init_params is None else "`init_params`")
 
+    def check_key(self, rng_key: Any, target: Target) -> None:
+        """Raise an error if ``rng_key`` is not what :meth:`init` needs for a target."""
+
     # The kernel's interface
 
     def init(
@@ -441,15 +443,17 @@ class TargetKernel(MCMCKernel):
     ) -> Any:
         """The state of a chain at its start.
 
-        :param rng_key: random key.
+        :param rng_key: random key; of an ensemble one for each walker.
         :param num_warmup: length of the warm-up.
-        :param init_params: where to start, in unconstrained space; needed with ``potential_fn``.
+        :param init_params: where to start, in unconstrained space; needed with ``potential_fn``. Of an ensemble with a
+            leading axis of walkers.
         :param model_args: arguments of the model.
         :param model_kwargs: keyword arguments of the model.
         :raises RuntimeError: if no start with finite potential energy (and gradient, where the kernel needs it) is
             found; 100 candidates are tried.
         """
         program, arrays = self._program_for(num_warmup, model_args, model_kwargs, init_params)
+        self.check_key(rng_key, program.target)
         state = program.begin(rng_key, init_params, arrays)
         if all(map(is_concrete, jax.tree.leaves(state.z))):
             self.check_start(state, init_params, model_args, model_kwargs or {})

@@ -16,9 +16,9 @@ import numpy as np
 
 from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
-from numpyro.distributions._special import xlogy
+from numpyro.distributions._special import FEW, xlogy
 from numpyro.distributions.discrete.log_mass import log_multinomial
-from numpyro.distributions.discrete.shared import SHORT, choose, over_batch, pick, range_over_batch
+from numpyro.distributions.discrete.shared import choose, over_batch, pick, range_over_batch
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import assert_one_of, categorical, clamp_probs, log1mexp, multinomial
 
@@ -216,7 +216,7 @@ class OrderedLogistic(_CategoricalBase):
         return jnp.where(is_first, below, jnp.where(is_last, above, below + above + gap))
 
     def _log_mass(self, category: Any) -> Any:
-        if self._size <= SHORT and np.size(category) >= prod(self.batch_shape) * self._size:
+        if self._size <= FEW and np.size(category) >= prod(self.batch_shape) * self._size:
             return choose(self.logits, category)
         cutpoints, predictor = jnp.asarray(self.cutpoints), jnp.asarray(self.predictor)
         last = self._size - 1

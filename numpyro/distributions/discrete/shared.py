@@ -15,9 +15,6 @@ from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import clamp_probs
 from numpyro.util import not_jax_tracer
 
-#: Longest table that :func:`choose` is meant for.
-SHORT = 16
-
 
 def to_logits(probs: Any) -> Any:
     """Log odds of probabilities, finite for 0 and 1 too."""

@@ -29,7 +29,7 @@ import numpy as np
 from numpyro._shapes import Shape, broadcast_shapes, can_expand, insert_batch_dims, shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions._eager import Static, call_compiled, compiled_form
-from numpyro.distributions._pytree import is_array
+from numpyro.distributions._pytree import DERIVED, is_array
 from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.site_checks import value_conflict
 from numpyro.util import find_stack_level, not_jax_tracer
@@ -75,8 +75,7 @@ _BOOKKEEPING = frozenset(
         "_event_dims",
         "_field_names",
         "_validate_args",
-        "_derived",
-        "_lazy_cache",
+        *DERIVED,
     }
 )
 
