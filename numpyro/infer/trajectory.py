@@ -113,7 +113,7 @@ def run(trajectory: Trajectory, hamiltonian: Hamiltonian, state: Any) -> Outcome
 
 _LOG_WEIGHT, _POTENTIAL, _ENERGY, _ERROR, _ACCEPT = range(5)
 
-_TURNED = -2
+_TURNED = -1
 """What the search for a subtree that turns back ends with if it finds one."""
 
 
@@ -131,7 +131,7 @@ class _Branch(NamedTuple):
     :param scalars: logarithm of the sum of ``exp(initial energy - H)``, potential and total energy of the proposal,
         energy error of the last state, sum of the acceptance probabilities of the whole trajectory.
     :param size: number of its states.
-    :param row: checkpoint at which the search for a subtree that turns back ended, or ``_TURNED``.
+    :param found: what the search for a subtree that turns back found: ``_TURNED``, or how many there are that do not.
     :param checkpoints: for each open subtree: momentum of its first state, sum of momenta up to and with that, momentum
         before that; the last row is scratch.
     """
@@ -142,7 +142,7 @@ class _Branch(NamedTuple):
     momentum_sum: jax.Array
     scalars: jax.Array
     size: jax.Array
-    row: jax.Array
+    found: jax.Array
     checkpoints: jax.Array
 
 
@@ -237,20 +237,23 @@ class NUTSTrajectory:
         row = jnp.where(is_even, lax.population_count(leaf), branch.checkpoints.shape[0] - 1)
         entry = jnp.stack([end.momentum, momentum_sum, branch.end.momentum])
         checkpoints = _with_row(branch.checkpoints, entry, row)
-        row = self._turning_row(hamiltonian, checkpoints, leaf, end.momentum, momentum_sum)
-        branch = _Branch(end, position, gradient, momentum_sum, scalars, leaf + 1, row, checkpoints)
+        found = self._search(hamiltonian, checkpoints, leaf, end.momentum, momentum_sum)
+        branch = _Branch(end, position, gradient, momentum_sum, scalars, leaf + 1, found, checkpoints)
         return tree._replace(branch=branch)
 
-    def _turning_row(
+    def _search(
         self, hamiltonian: Hamiltonian, checkpoints: jax.Array, leaf: jax.Array, last: jax.Array, total: jax.Array
     ) -> jax.Array:
-        """``_TURNED`` if one of the subtrees that the state with number ``leaf`` completes turns back.
+        """``_TURNED`` if one of the subtrees that the state with number ``leaf`` completes turns back, else their
+        number.
 
-        As many subtrees end at ``leaf`` as its binary number has trailing ones. They begin at the most recent
-        checkpoints; where one begins, the second half of the next larger one begins.
+        As many subtrees end at ``leaf`` as its binary number has trailing ones, of 2, 4, 8 states and so on. They begin
+        at the most recent checkpoints; where one begins, the second half of the next larger one begins.
         """
 
-        def body(row: jax.Array) -> jax.Array:
+        def body(level: jax.Array) -> jax.Array:
+            row = lax.population_count(leaf) - 1 - level
+
             def entry(row: jax.Array, part: int) -> jax.Array:
                 start = (row, np.int32(part), np.int32(0))
                 return lax.dynamic_slice(checkpoints, start, (1, 1, last.size)).ravel()
@@ -267,19 +270,20 @@ class NUTSTrajectory:
 
             # Half of the subtrees are pairs of states, which have no halves. A branch costs about as much as the
             # arithmetic on vectors of some dozens of elements.
-            has_halves = row < lax.population_count(leaf) - 1
             if last.size < _BRANCH_SIZE:
-                half = has_halves & halves()
+                half = (level > 0) & halves()
             else:
-                half = lax.cond(has_halves, halves, lambda: jnp.zeros((), bool))
-            return jnp.where(whole | half, _TURNED, row - 1)
+                half = lax.cond(level > 0, halves, lambda: jnp.zeros((), bool))
+            return jnp.where(whole | half, _TURNED, level + 1)
 
-        bottom = lax.population_count(leaf & (leaf + 1))
-        return lax.while_loop(lambda row: row >= bottom, body, lax.population_count(leaf) - 1)
+        def goes_on(level: jax.Array) -> jax.Array:
+            return (level >= 0) & ((lax.shift_right_logical(leaf, jnp.maximum(level, 0)) & 1) == 1)
+
+        return lax.while_loop(goes_on, body, jnp.zeros_like(leaf))
 
     def _is_refused(self, branch: _Branch) -> jax.Array:
         """Whether the branch turns back or diverges."""
-        return (branch.row == _TURNED) | (branch.scalars[_ERROR] > self.max_delta_energy)
+        return (branch.found == _TURNED) | (branch.scalars[_ERROR] > self.max_delta_energy)
 
     def is_complete(self, tree: _Tree) -> jax.Array:
         branch = tree.branch

@@ -206,7 +206,7 @@ def test_a_branch_stops_at_the_first_subtree_that_turns_back():
             return point, point.momentum
 
         _, momenta = jax.lax.scan(step, Point(z, r, gradient), length=2**depth)
-        return tree.branch.size, tree.branch.row == _TURNED, momenta
+        return tree.branch.size, tree.branch.found == _TURNED, momenta
 
     random = np.random.default_rng(0)
     sizes = []
