@@ -123,6 +123,10 @@ class Line:
         """Mean and variance, given that the variable is in the interval."""
         raise NotImplementedError
 
+    def entropy(self, a: Any, b: Any) -> Any:
+        """Entropy, given that the variable is in the interval."""
+        raise NotImplementedError
+
     def _point(self, below: Any, above: Any) -> Any:
         """The point with these probabilities below and above it."""
         return self.standard.icdf(below)
@@ -304,6 +308,20 @@ class Gaussian(Symmetric):
         shift = -0.5 * (inner - outer) * (inner + outer)
         return shift + self._log_relative_mass(*part) - self._log_relative_mass(*whole)
 
+    def entropy(self, a: Any, b: Any) -> Any:
+        if b is None or a is None:
+            # In the tail nothing of the size of a^2 is added and taken away again.
+            a = jnp.asarray(a) if b is None else -jnp.asarray(b)
+            in_tail = a > 0
+            tail = jnp.where(in_tail, a, 0.0)
+            excess, variance = _excess_moments(tail)
+            mean, other_variance = _tail_moments(jnp.where(in_tail, 0.0, a))
+            square = jnp.where(in_tail, variance + excess * (excess + 2 * tail), other_variance + mean**2)
+            return _log_relative_tail(a) + 0.5 * square
+        nearest = self._reference(a, b)
+        mean, variance = self.moments(a, b)
+        return self._log_relative_mass(a, b) + 0.5 * (variance + (mean - nearest) * (mean + nearest))
+
     def _moments_of_tail(self, a: Any) -> tuple[Any, Any]:
         return _tail_moments(jnp.asarray(a))
 
@@ -455,12 +473,55 @@ class LaplaceLine(Symmetric):
     def _tail_quantile(self, log_p: Any) -> Any:
         return log_p + math.log(2)
 
+    def entropy(self, a: Any, b: Any) -> Any:
+        # Of each side of 0 the part between its ends is an exponential one, cut off.
+        a, b = jnp.asarray(-jnp.inf if a is None else a), jnp.asarray(jnp.inf if b is None else b)
+        log_mass = self.log_mass(a, b)
+        total: Any = 0.0
+        for start, end in ((jnp.maximum(a, 0.0), b), (jnp.maximum(-b, 0.0), -a)):
+            some = end > start
+            bounded = some & jnp.isfinite(end)
+            width = jnp.where(bounded, end - start, 1.0)
+            start = jnp.where(some, start, 0.0)
+            log_share = jnp.where(bounded, jnp.log(-jnp.expm1(-width)), 0.0) - start - math.log(2) - log_mass
+            mean = start + 1 - jnp.where(bounded, width / jnp.expm1(width), 0.0)
+            total = total + jnp.where(some, jnp.exp(jnp.where(some, log_share, 0.0)) * mean, 0.0)
+        return log_mass + math.log(2) + total
+
 
 class LogisticLine(Symmetric):
     """The standard logistic distribution."""
 
+    def entropy(self, a: Any, b: Any) -> Any:
+        # With u = F(z) uniform on an interval, the log density is log u + log(1 - u); looked at from below.
+        a, b = _below(jnp.asarray(-jnp.inf if a is None else a), jnp.asarray(jnp.inf if b is None else b))
+        narrow = self._is_narrow(a, b)
+        log_mass = self.log_mass(a, b)
+        log_u, log_v = self.log_cdf(jnp.where(narrow, 1.0, b)), self.log_cdf(jnp.where(narrow, 0.0, a))
+        ratio = jnp.exp(log_v - log_u)
+        bounded = log_v > -jnp.inf
+        lower = jnp.where(bounded, ratio * jnp.where(bounded, log_v, 0.0), 0.0)
+        by_lower = (log_u - lower) / (1 - ratio) - 1
+        by_upper = (_complement_rise(log_u) - ratio * _complement_rise(log_v)) / (1 - ratio)
+        a, b = jnp.where(narrow, a, 0.0), jnp.where(narrow, b, 1.0)
+        center, reference = 0.5 * (a + b), self.standard.log_prob(0.5 * (a + b))
+        density = lambda t: self.standard.log_prob(center + t) - reference
+        mass = _quadrature(lambda t: jnp.exp(density(t)), 0.5 * (b - a))
+        first = _quadrature(lambda t: density(t) * jnp.exp(density(t)), 0.5 * (b - a))
+        inside = jnp.log(mass) - first / mass
+        return jnp.where(narrow, inside, log_mass - by_lower - by_upper)
+
     def _tail_quantile(self, log_p: Any) -> Any:
         return log_p - log1mexp(log_p)
+
+
+def _complement_rise(log_u: Any) -> Any:
+    """``-(1 - u) log(1 - u) / u - 1``, which is about -u / 2 for small u, and -1 for u = 1."""
+    u = jnp.exp(log_u)
+    small = u < 1e-2
+    series = -u * (1 / 2 + u * (1 / 6 + u * (1 / 12 + u * (1 / 20 + u * (1 / 30 + u * (1 / 42 + u / 56))))))
+    safe = jnp.where(small | (u == 1), 0.5, u)
+    return jnp.where(small, series, jnp.where(u == 1, -1.0, -(1 - safe) * jnp.log1p(-safe) / safe - 1))
 
 
 class SecantLine(Symmetric):
@@ -606,6 +667,25 @@ class GammaLine(Line):
         lower = (log_p + gammaln(shape + 1.0)) / shape
         upper = jnp.log(shape - log_p + jnp.sqrt(-2 * shape * log_p))
         return jnp.exp(_root(residual, jnp.where(is_lower, lower, upper), 10))
+
+    def _log_moment_integral(self, s: Any, a: Any, b: Any) -> Any:
+        """Logarithm of the integral of ``z^s`` times the density without its normaliser; s exceeds the shape's -1."""
+        shape = self.standard.concentration + s
+        return GammaLine(Gamma(shape, 1.0)).log_mass(a, b) + gammaln(shape)
+
+    def log_moment(self, s: Any, a: Any, b: Any) -> Any:
+        """Logarithm of the mean of ``z^s``, given that the variable is in the interval; infinite if s is too small."""
+        shape = jnp.asarray(self.standard.concentration, jnp.result_type(float))
+        exists = shape + s > 0
+        moment = self._log_moment_integral(jnp.where(exists, s, 0.0), a, b) - self._log_moment_integral(0.0, a, b)
+        return jnp.where(exists, moment, jnp.inf)
+
+    def entropy(self, a: Any, b: Any) -> Any:
+        shape = jnp.asarray(self.standard.concentration, jnp.result_type(float))
+        zero = jnp.zeros(broadcast_shapes(shape.shape, *(shape_of(end) for end in (a, b) if end is not None)))
+        integral = lambda s: self._log_moment_integral(s, a, b)
+        whole, mean_log = jax.jvp(integral, (zero,), (jnp.ones_like(zero),))
+        return whole - (shape - 1) * mean_log + self.moments(a, b)[0]
 
     def moments(self, a: Any, b: Any) -> tuple[Any, Any]:
         """Mean and variance, by the masses under larger concentrations."""

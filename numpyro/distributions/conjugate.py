@@ -18,7 +18,13 @@ from numpyro.distributions import constraints
 from numpyro.distributions._special import betainc, betaln, log_sigmoids
 from numpyro.distributions.discrete import HurdleProbs, ZeroInflatedDistribution
 from numpyro.distributions.discrete.log_mass import log_negative_binomial
-from numpyro.distributions.discrete.shared import pick, range_over_batch
+from numpyro.distributions.discrete.shared import (
+    entropy_of_sum,
+    mean_over_counts,
+    over_categories,
+    pick,
+    range_over_batch,
+)
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import assert_one_of, binomial, largest_count, multinomial, sum_rightmost
 
@@ -116,6 +122,10 @@ class BetaBinomial(Distribution):
     def enumerate_support(self, expand: bool = True) -> Any:
         """All counts; ``total_count`` must be concrete, and the same over the batch."""
         return range_over_batch(self, expand, total_count=self.total_count)
+
+    def entropy(self) -> Any:
+        """Entropy, a sum over the counts; ``total_count`` must be concrete, and the same over the batch."""
+        return entropy_of_sum(self)
 
 
 class BetaNegativeBinomial(Distribution):
@@ -259,6 +269,17 @@ class DirichletMultinomial(Distribution):
         alpha, n = jnp.asarray(self.concentration), jnp.asarray(self.total_count)[..., None]
         strength = alpha.sum(-1, keepdims=True)
         return n * (alpha / strength) * (1 - alpha / strength) * (n + strength) / (1 + strength)
+
+    def _marginals(self) -> BetaBinomial:
+        """Distributions of the counts of the categories, along the last batch dimension."""
+        [alpha] = _floating(self.concentration)
+        return BetaBinomial(alpha, alpha.sum(-1, keepdims=True) - alpha, over_categories(self.total_count))
+
+    def entropy(self) -> Any:
+        """Entropy, by sums over the counts; ``total_count`` must be concrete, and the same over the batch."""
+        [alpha] = _floating(self.concentration)
+        mean_log_ways = mean_over_counts(self._marginals(), lambda count: _log_prior_ways(alpha, count)).sum(-1)
+        return _log_prior_ways(alpha.sum(-1), jnp.asarray(self.total_count)) - mean_log_ways
 
 
 class _NegativeBinomial(Distribution):

@@ -16,7 +16,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions._tails import normal_score
 from numpyro.distributions.continuous import Beta, MultivariateNormal
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import assert_one_of, lazy_property, sum_rightmost
+from numpyro.distributions.util import assert_one_of, lazy_property, sum_rightmost, tri_logabsdet
 
 __all__ = ["GaussianCopula", "GaussianCopulaBeta"]
 
@@ -142,6 +142,11 @@ class GaussianCopula(Distribution):
     @property
     def variance(self) -> Any:
         return self.marginal_dist.variance
+
+    def entropy(self) -> Any:
+        """Entropy, if that of the marginal distributions has a closed form."""
+        marginal = jnp.broadcast_to(self.marginal_dist.entropy(), self.batch_shape + self.event_shape)
+        return sum_rightmost(marginal, 1) + tri_logabsdet(self.correlation_cholesky)
 
 
 def _log_normal(z: Any) -> Any:

@@ -171,6 +171,16 @@ class _Truncated(Distribution):
     def mode(self) -> Any:
         return jnp.clip(self.base_dist.mode, self._bound("low"), self._bound("high"))
 
+    def entropy(self) -> Any:
+        """Entropy; in closed form for a Normal, Laplace, Logistic or Gamma."""
+        _, scale, line, a, b = self._standard()
+        try:
+            return jnp.log(scale) + line.entropy(a, b)
+        except NotImplementedError:
+            raise NotImplementedError(
+                f"{type(self).__name__}: the entropy of a truncated {type(self.base_dist).__name__} has no closed form"
+            ) from None
+
 
 class LeftTruncatedDistribution(_Truncated):
     r"""A distribution given that its variable is at least ``low``.
@@ -448,10 +458,10 @@ def TruncatedGamma(
 
 def _log_mean_exponential(t: Any) -> Any:
     """``log((e^t - 1) / t) - t / 2``, an even function of t."""
-    t = jnp.abs(t)
-    small = t < 0.5
+    size = jnp.abs(t)
+    small = size < 0.5
     squared = jnp.where(small, t, 0.0) ** 2
-    safe = jnp.where(small, 1.0, t)
+    safe = jnp.where(small, 1.0, size)
     series = squared * (1 / 24 - squared * (1 / 2880 - squared * (1 / 181440 - squared / 9676800)))
     return jnp.where(small, series, 0.5 * safe + log1mexp(-safe) - jnp.log(safe))
 
@@ -603,6 +613,12 @@ class DoublyTruncatedPowerLaw(Distribution):
     @property
     def variance(self) -> Any:
         return jnp.exp(self._log_raw_moment(2)) - jnp.exp(2 * self._log_raw_moment(1))
+
+    def entropy(self) -> Any:
+        alpha = jnp.asarray(self.alpha, jnp.result_type(float))
+        log_integral = lambda alpha: _log_power_integral(alpha, self.low, self.high)
+        whole, mean_log = jax.jvp(log_integral, (alpha,), (jnp.ones_like(alpha),))
+        return whole - alpha * mean_log
 
     def _log_raw_moment(self, order: int) -> Any:
         whole = _log_power_integral(self.alpha, self.low, self.high)

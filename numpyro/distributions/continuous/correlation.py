@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
+from jax.scipy.special import digamma, gammaln
 import numpy as np
 
 from numpyro.distributions import constraints
@@ -113,6 +113,15 @@ class LKJCholesky(Distribution):
         log_surface = 0.5 * rank * math.log(math.pi)
         return (log_surface + gammaln(top - 0.5 * rank) - gammaln(top)).sum(-1)
 
+    def _mean_log_squares(self) -> Any:
+        """Means of the logarithms of the squares on the diagonal, which have beta distributions; but for the first."""
+        top = jnp.asarray(self.concentration, jnp.result_type(float))[..., None] + 0.5 * (self.dimension - 1)
+        return digamma(top - 0.5 * np.arange(1, self.dimension)) - digamma(top)
+
+    def entropy(self) -> Any:
+        exponents = np.arange(self.dimension - 2, -1, -1) + 2 * jnp.asarray(self.concentration)[..., None] - 2
+        return self._log_normalizer() - 0.5 * (exponents * self._mean_log_squares()).sum(-1)
+
 
 class LKJ(_TransformedFamily):
     r"""LKJ distribution of correlation matrices.
@@ -159,6 +168,10 @@ class LKJ(_TransformedFamily):
         inside, tril = safe_cholesky(value)
         log_kernel = 2 * (jnp.asarray(self.concentration) - 1) * tri_logabsdet(tril)
         return jnp.where(inside, log_kernel - self.base_dist._log_normalizer(), -jnp.inf)
+
+    def entropy(self) -> Any:
+        mean_log_det = self.base_dist._mean_log_squares().sum(-1)
+        return self.base_dist._log_normalizer() - (jnp.asarray(self.concentration) - 1) * mean_log_det
 
     @property
     def mean(self) -> Any:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from numpyro.distributions import constraints
-from numpyro.distributions._special import log_indicator
+from numpyro.distributions._special import log_indicator, xlog1py, xlogy
 from numpyro.distributions.continuous.positive import Gamma, LogNormal
 from numpyro.distributions.distribution import Distribution
 
@@ -56,6 +56,11 @@ class _ContinuousHurdle(Distribution):
     def variance(self) -> Any:
         gate = jnp.asarray(self.gate)
         return (1 - gate) * (self.base_dist.variance + gate * self.base_dist.mean**2)
+
+    def entropy(self) -> Any:
+        """Entropy with respect to Lebesgue measure plus a point mass at zero."""
+        gate = jnp.asarray(self.gate)
+        return (1 - gate) * self.base_dist.entropy() - xlogy(gate, gate) - xlog1py(1 - gate, -gate)
 
 
 class HurdleGamma(_ContinuousHurdle):

@@ -12,14 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
-from jax.scipy.special import gammaln, multigammaln
+from jax.scipy.special import digamma, gammaln, multigammaln
 import numpy as np
 
 from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions.continuous.multivariate import solve_lower
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import cholesky_of_inverse, lazy_property, tri_logabsdet
+from numpyro.distributions.util import cholesky_of_inverse, lazy_property, multidigamma, tri_logabsdet
 
 __all__ = ["InverseWishart", "InverseWishartCholesky", "Wishart", "WishartCholesky"]
 
@@ -144,9 +144,35 @@ class _ScaleMatrix(Distribution):
 
 def _log_det_jacobian(tril: Any) -> Any:
     """Of the map from a Cholesky factor to its matrix, between the free elements."""
-    size = tril.shape[-1]
-    diagonal = jnp.diagonal(tril, axis1=-2, axis2=-1)
-    return size * math.log(2) + (np.arange(size, 0, -1) * jnp.log(diagonal)).sum(-1)
+    return _mean_log_det_jacobian(jnp.log(jnp.diagonal(tril, axis1=-2, axis2=-1)))
+
+
+def _mean_log_det_jacobian(log_diagonal: Any) -> Any:
+    """The same, from the logarithms of the diagonal; it is linear in them, so that their means give its mean."""
+    size = log_diagonal.shape[-1]
+    return size * math.log(2) + (np.arange(size, 0, -1) * log_diagonal).sum(-1)
+
+
+def _mean_log_chi(degrees: Any) -> Any:
+    return 0.5 * (digamma(0.5 * degrees) + math.log(2))
+
+
+def _wishart_entropy(d: _ScaleMatrix) -> Any:
+    """Bishop (2006), *Pattern Recognition and Machine Learning*, equations B.79 to B.82."""
+    size, concentration = d.event_shape[-1], d._concentration
+    log_det = 2 * tri_logabsdet(d.scale_tril)
+    mean_log_det = multidigamma(0.5 * concentration, size) + size * math.log(2) + log_det
+    log_normalizer = d._log_normalizer() + 0.5 * concentration * log_det
+    return log_normalizer - 0.5 * (concentration - size - 1) * mean_log_det + 0.5 * concentration * size
+
+
+def _inverse_wishart_entropy(d: _ScaleMatrix) -> Any:
+    """The log determinant of the inverse has the mean of a Wishart matrix."""
+    size, concentration = d.event_shape[-1], d._concentration
+    log_det = 2 * tri_logabsdet(d.scale_tril)
+    mean_log_det = log_det - multidigamma(0.5 * concentration, size) - size * math.log(2)
+    log_normalizer = d._log_normalizer() - 0.5 * concentration * log_det
+    return log_normalizer + 0.5 * (concentration + size + 1) * mean_log_det + 0.5 * concentration * size
 
 
 def _safe_tril(tril: Any) -> tuple[Any, Any]:
@@ -188,6 +214,11 @@ class WishartCholesky(_ScaleMatrix):
     @property
     def mean(self) -> Any:
         return self.scale_tril * self._mean_chi[..., None, :]
+
+    def entropy(self) -> Any:
+        degrees = self._concentration[..., None] - np.arange(self.event_shape[-1])
+        diagonal = jnp.diagonal(jnp.asarray(self.scale_tril), axis1=-2, axis2=-1)
+        return _wishart_entropy(self) - _mean_log_det_jacobian(jnp.log(diagonal) + _mean_log_chi(degrees))
 
     @property
     def variance(self) -> Any:
@@ -236,6 +267,9 @@ class Wishart(_ScaleMatrix):
         diagonal = jnp.diagonal(V, axis1=-2, axis2=-1)
         return self._concentration[..., None, None] * (V**2 + diagonal[..., :, None] * diagonal[..., None, :])
 
+    def entropy(self) -> Any:
+        return _wishart_entropy(self)
+
 
 class InverseWishartCholesky(_ScaleMatrix):
     r"""Distribution of the Cholesky factor of a matrix with an :class:`InverseWishart` distribution.
@@ -269,6 +303,11 @@ class InverseWishartCholesky(_ScaleMatrix):
         safe = jnp.where(exists, degrees, 2.0)
         inverse_chi = jnp.exp(gammaln(0.5 * (safe - 1)) - gammaln(0.5 * safe)) / math.sqrt(2)
         return jnp.where(exists[..., None, :], self.scale_tril * inverse_chi[..., None, :], jnp.nan)
+
+    def entropy(self) -> Any:
+        degrees = self._concentration[..., None] - np.arange(self.event_shape[-1])[::-1]
+        diagonal = jnp.diagonal(jnp.asarray(self.scale_tril), axis1=-2, axis2=-1)
+        return _inverse_wishart_entropy(self) - _mean_log_det_jacobian(jnp.log(diagonal) - _mean_log_chi(degrees))
 
 
 class InverseWishart(_ScaleMatrix):
@@ -320,6 +359,9 @@ class InverseWishart(_ScaleMatrix):
         safe = jnp.where(exists, excess, 4.0)
         spread = (safe + 1) * Psi**2 + (safe - 1) * diagonal[..., :, None] * diagonal[..., None, :]
         return jnp.where(exists, spread / (safe * (safe - 1) ** 2 * (safe - 3)), jnp.nan)
+
+    def entropy(self) -> Any:
+        return _inverse_wishart_entropy(self)
 
 
 def _wishart_density(d: _ScaleMatrix, tril: Any) -> Any:

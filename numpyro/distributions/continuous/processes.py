@@ -245,6 +245,10 @@ class GaussianStateSpace(Distribution):
             variances.append(jnp.broadcast_to(diagonal, self.batch_shape + diagonal.shape[-1:]))
         return jnp.stack(variances, -2)
 
+    def entropy(self) -> Any:
+        # Innovations and states are functions of each other with a Jacobian of 1.
+        return self.num_steps * self._noise.entropy()
+
 
 class EulerMaruyama(Distribution):
     r"""Path of a stochastic differential equation :math:`dx = f(x, t)\,dt + g(x, t)\,dW` by the Euler-Maruyama scheme.

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
+from jax.scipy.special import digamma, gammaln
 import numpy as np
 
 from numpyro._shapes import reshape, shape_of
@@ -114,6 +114,12 @@ class MultivariateStudentT(Distribution):
     @property
     def mode(self) -> Any:
         return self.loc
+
+    def entropy(self) -> Any:
+        size, df = self.event_shape[0], jnp.asarray(self.df, jnp.result_type(float))
+        total = 0.5 * (df + size)
+        normalizer = gammaln(0.5 * df) - gammaln(total) + 0.5 * size * (jnp.log(df) + math.log(math.pi))
+        return normalizer + total * (digamma(total) - digamma(0.5 * df)) + tri_logabsdet(self.scale_tril)
 
 
 class LowRankMultivariateNormal(Distribution):

@@ -11,14 +11,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import logsumexp
+from jax.scipy.special import gammaln, logsumexp
 import numpy as np
 
 from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions._special import FEW, xlogy
 from numpyro.distributions.discrete.log_mass import log_multinomial
-from numpyro.distributions.discrete.shared import choose, over_batch, pick, range_over_batch
+from numpyro.distributions.discrete.shared import (
+    choose,
+    mean_over_counts,
+    over_batch,
+    over_categories,
+    pick,
+    range_over_batch,
+)
+from numpyro.distributions.discrete.trials import BinomialProbs
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import assert_one_of, categorical, clamp_probs, log1mexp, multinomial
 
@@ -366,6 +374,16 @@ class _MultinomialBase(Distribution):
     def variance(self) -> Any:
         probs = jnp.asarray(self.probs)
         return jnp.asarray(self.total_count)[..., None] * probs * (1 - probs)
+
+    def _marginals(self) -> BinomialProbs:
+        """Distributions of the counts of the categories, along the last batch dimension."""
+        return BinomialProbs(self.probs, over_categories(self.total_count))
+
+    def entropy(self) -> Any:
+        """Entropy, by sums over the counts; ``total_count`` must be concrete, and the same over the batch."""
+        probs, total = jnp.asarray(self.probs), jnp.asarray(self.total_count, jnp.result_type(float))
+        mean_log_factorials = mean_over_counts(self._marginals(), lambda count: gammaln(count + 1)).sum(-1)
+        return mean_log_factorials - gammaln(total + 1) - total * xlogy(probs, probs).sum(-1)
 
 
 class MultinomialProbs(_MultinomialBase):

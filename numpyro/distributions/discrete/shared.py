@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -75,3 +76,24 @@ def range_over_batch(distribution: Distribution, expand: bool, **bounds: Any) ->
         concrete.append(int(values[0]))
     first, last = concrete
     return over_batch(distribution, jnp.arange(first, last + 1), expand)
+
+
+def entropy_of_sum(distribution: Distribution) -> Any:
+    """The entropy of a univariate distribution of finite support, which is enumerated."""
+    log_prob = distribution.log_prob(distribution.enumerate_support(expand=False))
+    possible = log_prob > -jnp.inf
+    log_prob = jnp.where(possible, log_prob, 0.0)
+    return -jnp.where(possible, jnp.exp(log_prob) * log_prob, 0.0).sum(0)
+
+
+def mean_over_counts(distribution: Distribution, function: Callable[[Any], Any]) -> Any:
+    """The mean of a function of a count of finite support. A value of probability 0 counts nothing."""
+    counts = distribution.enumerate_support(expand=False)
+    log_prob = distribution.log_prob(counts)
+    return (jnp.exp(log_prob) * function(counts.astype(log_prob.dtype))).sum(0)
+
+
+def over_categories(total_count: Any) -> Any:
+    """A number of trials with a last dimension for the categories; concrete if it is."""
+    total_count = np.asarray(total_count) if not_jax_tracer(total_count) else total_count
+    return total_count[..., None]

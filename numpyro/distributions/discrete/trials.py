@@ -15,7 +15,7 @@ import numpy as np
 from numpyro.distributions import constraints
 from numpyro.distributions._special import betainc, log_indicator, log_sigmoid, log_sigmoids, xlog1py, xlogy
 from numpyro.distributions.discrete.log_mass import log_binomial
-from numpyro.distributions.discrete.shared import over_batch, range_over_batch, to_logits
+from numpyro.distributions.discrete.shared import entropy_of_sum, over_batch, range_over_batch, to_logits
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import assert_one_of, binomial
 
@@ -194,6 +194,10 @@ class _BinomialBase(Distribution):
     def enumerate_support(self, expand: bool = True) -> Any:
         """All counts; ``total_count`` must be concrete, and the same over the batch."""
         return range_over_batch(self, expand, total_count=self.total_count)
+
+    def entropy(self) -> Any:
+        """Entropy, a sum over the counts; ``total_count`` must be concrete, and the same over the batch."""
+        return entropy_of_sum(self)
 
 
 class BinomialProbs(_BinomialBase):

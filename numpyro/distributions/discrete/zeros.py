@@ -124,6 +124,13 @@ def _log_mix(gate: Any, log_prob: Any) -> Any:
     return jnp.where(near, safe + jnp.log1p(gate * jnp.expm1(-safe)), jnp.where(some, far, log_prob))
 
 
+def _exp_times(log_prob: Any) -> Any:
+    r""":math:`p \log p`, which is 0 for p = 0."""
+    possible = log_prob > -jnp.inf
+    safe = jnp.where(possible, log_prob, 0.0)
+    return jnp.where(possible, jnp.exp(safe) * safe, 0.0)
+
+
 class _ZeroInflated(_Gated):
     """Zero with the probability of the gate, else a draw from the base, which may be zero as well."""
 
@@ -153,6 +160,13 @@ class _ZeroInflated(_Gated):
     def variance(self) -> Any:
         gate = self._gate_probs()
         return (1 - gate) * (self.base_dist.variance + gate * self.base_dist.mean**2)
+
+    def entropy(self) -> Any:
+        """Entropy, if that of the base has a closed form."""
+        log_zero = self.base_dist.log_prob(jnp.zeros((), jnp.result_type(int)))
+        log_either, log_open = self._log_either(log_zero), self._log_open()
+        nonzero = jnp.exp(log_open) * (self.base_dist.entropy() + _exp_times(log_zero))
+        return nonzero + _exp_times(log_open) * jnp.expm1(log_zero) - _exp_times(log_either)
 
 
 class ZeroInflatedProbs(_ZeroInflated):
@@ -331,6 +345,15 @@ class _Hurdle(_Gated):
         share = (1 - self._gate_probs()) / jnp.exp(self._log_nonzero())
         # As if from a zero-inflated distribution, whose share of zeros may be negative here.
         return share * (self.base_dist.variance + (1 - share) * self.base_dist.mean**2)
+
+    def entropy(self) -> Any:
+        """Entropy, if that of the base has a closed form."""
+        entropy, log_nonzero = self.base_dist.entropy(), self._log_nonzero()
+        if self.base_dist.is_discrete:
+            log_zero = self.base_dist.log_prob(jnp.zeros((), jnp.result_type(int)))
+            entropy = (entropy + _exp_times(log_zero)) * jnp.exp(-log_nonzero) + log_nonzero
+        log_open = self._log_open()
+        return jnp.exp(log_open) * entropy - _exp_times(log_open) - _exp_times(self._log_gate())
 
 
 class HurdleProbs(_Hurdle):

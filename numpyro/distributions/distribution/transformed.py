@@ -14,10 +14,36 @@ from numpyro._shapes import Shape, shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions.distribution.base import Distribution
 from numpyro.distributions.distribution.wrappers import Wrapper
-from numpyro.distributions.transforms import AbsTransform, ComposeTransform, Transform
+from numpyro.distributions.transforms import (
+    AbsTransform,
+    AffineTransform,
+    ComposeTransform,
+    DiscreteCosineTransform,
+    ExpTransform,
+    HaarTransform,
+    IdentityTransform,
+    LowerCholeskyAffine,
+    PermuteTransform,
+    RecursiveLinearTransform,
+    ReshapeTransform,
+    Transform,
+)
 from numpyro.distributions.util import sum_rightmost
 
 __all__ = ["FoldedDistribution", "TransformedDistribution"]
+
+
+#: Transforms whose Jacobian is the same everywhere.
+_AFFINE = (
+    AffineTransform,
+    DiscreteCosineTransform,
+    HaarTransform,
+    IdentityTransform,
+    LowerCholeskyAffine,
+    PermuteTransform,
+    RecursiveLinearTransform,
+    ReshapeTransform,
+)
 
 
 class TransformedDistribution(Wrapper):
@@ -161,6 +187,27 @@ class TransformedDistribution(Wrapper):
             y = x
         log_prob = self.base_dist.log_prob(y) - log_det
         return log_prob if inside is None else jnp.where(inside, log_prob, -jnp.inf)
+
+    def entropy(self) -> Any:
+        """Entropy, if that of the base is known and the mean of the log determinant is that at the mean.
+
+        So it is for transforms that are affine, reorder a vector, or take the exponential of what these make.
+        """
+        entropy, event_dim = self.base_dist.entropy(), self.base_dist.event_dim
+        exponential = any(isinstance(transform, ExpTransform) for transform in self.transforms)
+        # Without an exponential the log determinants are the same everywhere.
+        x: Any = jnp.broadcast_to(self.base_dist.mean if exponential else 0.0, self.base_dist.shape())
+        affine = True
+        for transform in self.transforms:
+            if not isinstance(transform, _AFFINE) and not (affine and isinstance(transform, ExpTransform)):
+                raise NotImplementedError(f"the entropy has no closed form after {type(transform).__name__}")
+            affine = isinstance(transform, _AFFINE)
+            y = transform(x)
+            event_dim += transform.codomain.event_dim - transform.domain.event_dim
+            log_det = transform.log_abs_det_jacobian(x, y)
+            entropy = entropy + sum_rightmost(log_det, event_dim - transform.codomain.event_dim)
+            x = y
+        return entropy
 
     def _inverse(self, value: Any) -> tuple[Any, Any]:
         """The base value, and the sign of the composed transform."""
