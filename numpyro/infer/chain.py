@@ -116,7 +116,8 @@ class Sampler:
     :param space: flat coordinates of the parameters.
     :param adaptation: what happens in warm-up.
     :param trajectory: NUTS's or HMC's.
-    :param potential_and_grad: ``f(z, arrays)`` for a flat vector ``z``.
+    :param potential_and_grad: ``f(z, arrays)`` for a flat vector ``z``; given a linear map too, it applies that to the
+        gradient.
     :param starts: how to draw a candidate: ``f(key, arrays)``, or a radius within which it is uniform; None if starts
         must be given.
     :param step_size: initial step size.
@@ -202,10 +203,11 @@ class Sampler:
         if kinetic_fn is None:
 
             def potential_and_grad(y: jax.Array) -> tuple[jax.Array, jax.Array]:
-                potential, gradient = self.potential_and_grad(self.position(state, y), arrays)
-                return potential, multiply(space, sqrt_inv, gradient)
+                return self.potential_and_grad(
+                    self.position(state, y), arrays, lambda gradient: multiply(space, sqrt_inv, gradient)
+                )
 
-            return Hamiltonian(potential_and_grad, lambda p: 0.5 * jnp.vdot(p, p), lambda p: p)
+            return Hamiltonian(potential_and_grad, lambda p: 0.5 * jnp.vdot(p, p), lambda p: p, is_euclidean=True)
 
         def kinetic(r: jax.Array) -> jax.Array:
             return kinetic_fn(adapt_state.inverse_mass_matrix, space.unravel(r))

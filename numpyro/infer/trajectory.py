@@ -36,7 +36,8 @@ __all__ = ["SEED_WORDS", "HMCTrajectory", "Hamiltonian", "NUTSTrajectory", "Outc
 SEED_WORDS = 3
 """Random words that a trajectory needs: two to hash with a counter, one for directions."""
 
-_BRANCH_SIZE = 64
+_ROW_SIZE = 64
+"""Size of vectors from which a row is written in place rather than selected among all."""
 
 
 class Hamiltonian(NamedTuple):
@@ -45,11 +46,14 @@ class Hamiltonian(NamedTuple):
     :param potential_and_grad: potential energy and gradient at a position.
     :param kinetic: kinetic energy of a momentum.
     :param velocity: its derivative.
+    :param is_euclidean: whether the kinetic energy of ``p`` is ``p . p / 2``, so that inner products of momenta tell
+        whether a pair of states turns back.
     """
 
     potential_and_grad: Callable[[jax.Array], tuple[jax.Array, jax.Array]]
     kinetic: Callable[[jax.Array], jax.Array]
     velocity: Callable[[jax.Array], jax.Array]
+    is_euclidean: bool = False
 
 
 class Proposal(NamedTuple):
@@ -111,7 +115,7 @@ def run(trajectory: Trajectory, hamiltonian: Hamiltonian, state: Any) -> Outcome
     return trajectory.outcome(state)
 
 
-_LOG_WEIGHT, _POTENTIAL, _ENERGY, _ERROR, _ACCEPT = range(5)
+_LOG_WEIGHT, _POTENTIAL, _ENERGY, _ERROR, _ACCEPT, _KINETIC = range(6)
 
 _TURNED = -1
 """What the search for a subtree that turns back ends with if it finds one."""
@@ -129,9 +133,10 @@ class _Branch(NamedTuple):
     :param gradient: gradient of the potential energy there.
     :param momentum_sum: sum of the momenta of the branch.
     :param scalars: logarithm of the sum of ``exp(initial energy - H)``, potential and total energy of the proposal,
-        energy error of the last state, sum of the acceptance probabilities of the whole trajectory.
+        energy error of the last state, sum of the acceptance probabilities of the whole trajectory, kinetic energy of
+        the last state.
     :param size: number of its states.
-    :param found: what the search for a subtree that turns back found: ``_TURNED``, or how many there are that do not.
+    :param found: what the search for a subtree that turns back ended with: ``_TURNED`` if it found one.
     :param checkpoints: for each open subtree: momentum of its first state, sum of momenta up to and with that, momentum
         before that; the last row is scratch.
     """
@@ -186,7 +191,7 @@ class NUTSTrajectory:
         zeros, zero = jnp.zeros_like(point.momentum), jnp.zeros_like(energy)
         checkpoints = jnp.zeros((max(self.max_tree_depth, 2), 3, zeros.size), zeros.dtype)
         count = jnp.zeros((), jnp.int32)
-        scalars = jnp.stack([zero, potential, energy, zero, zero])
+        scalars = jnp.stack([zero, potential, energy, zero, zero, zero])
         place = point.position, point.gradient
         branch = _Branch(point, *place, zeros, scalars.at[_LOG_WEIGHT].set(-jnp.inf), count, count, checkpoints)
         ends = jax.tree.map(lambda x: jnp.stack([x, x]), point)
@@ -217,7 +222,9 @@ class NUTSTrajectory:
         branch = tree.branch
         step_size = jnp.where(self._direction(tree) == 1, tree.step_size, -tree.step_size)
         end, potential = leapfrog(hamiltonian.potential_and_grad, hamiltonian.velocity, step_size, branch.end)
-        energy = potential + hamiltonian.kinetic(end.momentum)
+        previous, last = branch.end.momentum, end.momentum
+        kinetic, pair_turns = _last_pair(hamiltonian, previous, last, branch.scalars[_KINETIC])
+        energy = potential + kinetic
         error = energy - tree.initial_energy
         error = jnp.where(jnp.isnan(error), jnp.inf, error)
         log_weight = jnp.logaddexp(branch.scalars[_LOG_WEIGHT], -error)
@@ -229,23 +236,31 @@ class NUTSTrajectory:
             (branch.position, branch.gradient, branch.scalars[_POTENTIAL], branch.scalars[_ENERGY]),
         )
         accept_probs = branch.scalars[_ACCEPT] + jnp.minimum(1.0, jnp.exp(-error))
-        scalars = jnp.stack([log_weight, potential, energy, error, accept_probs])
-        momentum_sum = branch.momentum_sum + end.momentum
+        scalars = jnp.stack([log_weight, potential, energy, error, accept_probs, kinetic])
+        momentum_sum = branch.momentum_sum + last
 
         leaf = branch.size
         is_even = (leaf & 1) == 0
         row = jnp.where(is_even, lax.population_count(leaf), branch.checkpoints.shape[0] - 1)
-        entry = jnp.stack([end.momentum, momentum_sum, branch.end.momentum])
-        checkpoints = _with_row(branch.checkpoints, entry, row)
-        found = self._search(hamiltonian, checkpoints, leaf, end.momentum, momentum_sum)
+        checkpoints = _with_row(branch.checkpoints, jnp.stack([last, momentum_sum, previous]), row)
+        level = jnp.where(is_even, 0, jnp.where(pair_turns, _TURNED, 1))
+        found = self._search(hamiltonian, checkpoints, leaf, last, momentum_sum, level)
         branch = _Branch(end, position, gradient, momentum_sum, scalars, leaf + 1, found, checkpoints)
         return tree._replace(branch=branch)
 
     def _search(
-        self, hamiltonian: Hamiltonian, checkpoints: jax.Array, leaf: jax.Array, last: jax.Array, total: jax.Array
+        self,
+        hamiltonian: Hamiltonian,
+        checkpoints: jax.Array,
+        leaf: jax.Array,
+        last: jax.Array,
+        total: jax.Array,
+        level: jax.Array,
     ) -> jax.Array:
-        """``_TURNED`` if one of the subtrees that the state with number ``leaf`` completes turns back, else their
-        number.
+        """``_TURNED`` if one of the subtrees that the state with number ``leaf`` completes turns back.
+
+        ``level`` is what is known of its pair: 0 if it completes none, 1 if the pair does not turn back, or
+        ``_TURNED``.
 
         As many subtrees end at ``leaf`` as its binary number has trailing ones, of 2, 4, 8 states and so on. They begin
         at the most recent checkpoints; where one begins, the second half of the next larger one begins.
@@ -259,27 +274,19 @@ class NUTSTrajectory:
                 return lax.dynamic_slice(checkpoints, start, (1, 1, last.size)).ravel()
 
             first, sum_at_first = entry(row, 0), entry(row, 1)
-            whole = _any_turns(hamiltonian, (first, last, total - sum_at_first + first))
-
-            # What a branch needs is read within it: handed over, it would be copied.
-            def halves() -> jax.Array:
-                first, sum_at_first = entry(row, 0), entry(row, 1)
-                middle, sum_at_middle, previous = (entry(row + 1, part) for part in range(3))
-                left = (first, middle, sum_at_middle - sum_at_first + first)
-                return _any_turns(hamiltonian, left, (previous, last, total - sum_at_middle + middle + previous))
-
-            # Half of the subtrees are pairs of states, which have no halves. A branch costs about as much as the
-            # arithmetic on vectors of some dozens of elements.
-            if last.size < _BRANCH_SIZE:
-                half = (level > 0) & halves()
-            else:
-                half = lax.cond(level > 0, halves, lambda: jnp.zeros((), bool))
-            return jnp.where(whole | half, _TURNED, level + 1)
+            middle, sum_at_middle, previous = (entry(row + 1, part) for part in range(3))
+            turns = _any_turns(
+                hamiltonian,
+                (first, last, total - sum_at_first + first),
+                (first, middle, sum_at_middle - sum_at_first + first),
+                (previous, last, total - sum_at_middle + middle + previous),
+            )
+            return jnp.where(turns, _TURNED, level + 1)
 
         def goes_on(level: jax.Array) -> jax.Array:
-            return (level >= 0) & ((lax.shift_right_logical(leaf, jnp.maximum(level, 0)) & 1) == 1)
+            return (level > 0) & ((lax.shift_right_logical(leaf, jnp.maximum(level, 0)) & 1) == 1)
 
-        return lax.while_loop(goes_on, body, jnp.zeros_like(leaf))
+        return lax.while_loop(goes_on, body, level.astype(leaf.dtype))
 
     def _is_refused(self, branch: _Branch) -> jax.Array:
         """Whether the branch turns back or diverges."""
@@ -321,7 +328,7 @@ class NUTSTrajectory:
             position=position,
             gradient=gradient,
             momentum_sum=momentum_sum,
-            scalars=jnp.stack([log_weight, potential, energy, branch.scalars[_ERROR], branch.scalars[_ACCEPT]]),
+            scalars=jnp.stack([log_weight, potential, energy, *branch.scalars[_ERROR:]]),
             depth=depth,
             num_steps=num_steps,
             done=refused | turning | (depth >= tree.limit),
@@ -411,10 +418,25 @@ def _any_turns(hamiltonian: Hamiltonian, *spans: tuple[jax.Array, jax.Array, jax
     return jnp.any(jnp.concatenate(products) <= 0)
 
 
+def _last_pair(
+    hamiltonian: Hamiltonian, previous: jax.Array, last: jax.Array, previous_kinetic: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Kinetic energy of the last state, and whether it and the state before turn back.
+
+    With ``p`` as the velocity of ``p`` the criterion for the pair ``p, q`` is ``p . q <= -min(p . p, q . q)``: given
+    both kinetic energies it takes one inner product more.
+    """
+    if not hamiltonian.is_euclidean:
+        return hamiltonian.kinetic(last), _any_turns(hamiltonian, (previous, last, previous + last))
+    square, product = inner_products([last, previous], last)
+    kinetic = 0.5 * square
+    return kinetic, product + 2 * jnp.minimum(kinetic, previous_kinetic) <= 0
+
+
 def _with_row(rows: jax.Array, new: jax.Array, index: jax.Array) -> jax.Array:
     """``rows`` with ``new`` at ``index``. Few numbers are selected, since of many chains each has an index of its own,
     and a scatter writes one after another."""
-    if new.shape[-1] >= _BRANCH_SIZE:
+    if new.shape[-1] >= _ROW_SIZE:
         return lax.dynamic_update_index_in_dim(rows, new, index, 0)
     here = jnp.arange(rows.shape[0]) == index
     return jnp.where(here.reshape((-1,) + (1,) * new.ndim), new, rows)

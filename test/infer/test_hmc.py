@@ -185,10 +185,11 @@ def first_turning_state(momenta):
     return None
 
 
-def test_a_branch_stops_at_the_first_subtree_that_turns_back():
+@pytest.mark.parametrize("is_euclidean", [False, True])
+def test_a_branch_stops_at_the_first_subtree_that_turns_back(is_euclidean):
     precision = jnp.array([1.0, 7.0, 40.0])
     potential = lambda z: (0.5 * jnp.sum(precision * z**2), precision * z)
-    hamiltonian = Hamiltonian(potential, lambda r: 0.5 * r @ r, lambda r: r)
+    hamiltonian = Hamiltonian(potential, lambda r: 0.5 * r @ r, lambda r: r, is_euclidean)
     trajectory = NUTSTrajectory(8)
     depth = 6
 
