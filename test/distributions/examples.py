@@ -756,13 +756,17 @@ class Truncated:
         return np.exp(self.logpdf(value))
 
     def logpdf(self, value: Any) -> Any:
-        return self.rv.logpdf(value) - np.log(self.mass)
+        inside = (value >= self.low) & (value <= self.high)
+        return np.where(inside, self.rv.logpdf(value) - np.log(self.mass), -np.inf)
 
     def cdf(self, value: Any) -> Any:
         return (self.rv.cdf(np.clip(value, self.low, self.high)) - self.below) / self.mass
 
     def ppf(self, q: Any) -> Any:
-        return self.rv.ppf(self.below + q * self.mass)
+        return np.clip(self.rv.ppf(self.below + q * self.mass), self.low, self.high)
+
+    def isf(self, q: Any) -> Any:
+        return self.ppf(1 - q)
 
     def mean(self) -> Any:
         return self.rv.expect(lb=self.low, ub=self.high, conditional=True)

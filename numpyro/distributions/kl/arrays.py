@@ -11,6 +11,7 @@ import itertools
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln, multigammaln
 import numpy as np
@@ -22,20 +23,25 @@ from numpyro.distributions.continuous import (
     CirculantNormal,
     Dirichlet,
     GaussianRandomWalk,
+    GaussianStateSpace,
     InverseWishart,
     InverseWishartCholesky,
     LKJCholesky,
     LowRankMultivariateNormal,
     MatrixNormal,
     MultivariateNormal,
+    MultivariateStudentT,
     Normal,
     Wishart,
     WishartCholesky,
     ZeroSumNormal,
 )
 from numpyro.distributions.continuous.matrices import _solve_tril
+from numpyro.distributions.copula import GaussianCopula
+from numpyro.distributions.directional import SineBivariateVonMises, VonMises
 from numpyro.distributions.distribution import Distribution, ExpandedDistribution, Independent
-from numpyro.distributions.kl.dispatch import no_closed_form, register
+from numpyro.distributions.kl.dispatch import kl_divergence, known_same, no_closed_form, register
+from numpyro.distributions.kl.ends import statistics
 from numpyro.distributions.util import cholesky_of_inverse, multidigamma, tri_logabsdet
 
 
@@ -59,15 +65,37 @@ def _zero_sum_directions(p: Any) -> Any:
 
 
 def _independent_directions(p: Any) -> Any:
-    size = p.event_shape[0]
-    scale = jnp.broadcast_to(p.base_dist.variance, p.batch_shape + (size,)) ** 0.5
-    return _tril_directions(scale[..., None] * jnp.eye(size))
+    scale = jnp.broadcast_to(p.base_dist.variance, p.batch_shape + p.event_shape) ** 0.5
+    units = jnp.eye(math.prod(p.event_shape)).reshape((-1,) + (1,) * len(p.batch_shape) + p.event_shape)
+    return scale * units
+
+
+def _state_space_directions(p: Any) -> Any:
+    """The paths that start with each direction of the noise, at each step."""
+    size, later = p.event_shape[1], p.scale_tril
+    batch = p.batch_shape
+    zeros = jnp.zeros(batch + (size, size))
+    impulse = [jnp.broadcast_to(later, zeros.shape)]
+    for _ in range(p.num_steps - 1):
+        later = jnp.asarray(p.transition_matrix) @ later
+        impulse.append(jnp.broadcast_to(later, zeros.shape))
+    paths = [jnp.stack([zeros] * start + impulse[: p.num_steps - start], -3) for start in range(p.num_steps)]
+    # From (start, batch, time, component, direction) to (start and direction, batch, time, component)
+    directions = jnp.moveaxis(jnp.stack(paths), -1, 1)
+    return directions.reshape((-1,) + directions.shape[2:])
+
+
+def _student_directions(p: Any) -> Any:
+    df = jnp.asarray(p.df, jnp.result_type(float))
+    ratio = df / (jnp.where(df > 2, df, 3.0) - 2)
+    return _tril_directions(jnp.sqrt(ratio)[..., None, None] * p.scale_tril)
 
 
 #: Arrays d_k so that x - E x is the sum of e_k d_k with independent standard normal e_k, along a new first axis.
 _DIRECTIONS: dict[type, Callable[[Any], Any]] = {
     CAR: lambda p: _tril_directions(cholesky_of_inverse(p.precision_matrix)),
     CirculantNormal: lambda p: _tril_directions(jnp.linalg.cholesky(p.covariance_matrix)),
+    GaussianStateSpace: _state_space_directions,
     GaussianRandomWalk: lambda p: _tril_directions(jnp.asarray(p.scale)[..., None, None] * np.tri(p.num_steps)),
     Independent: _independent_directions,
     LowRankMultivariateNormal: lambda p: _tril_directions(p.scale_tril),
@@ -77,13 +105,11 @@ _DIRECTIONS: dict[type, Callable[[Any], Any]] = {
 }
 
 
-def _is_gaussian(d: Distribution) -> bool:
-    if isinstance(d, Independent):
-        base = d.base_dist
-        while isinstance(base, ExpandedDistribution):
-            base = base.base_dist
-        return isinstance(base, Normal) and d.event_dim == 1
-    return True
+def _base_of_independent(d: Distribution) -> Distribution:
+    """What is independent, if that are numbers."""
+    while isinstance(d, Independent | ExpandedDistribution):
+        d = d.base_dist
+    return d
 
 
 def _gaussians(p: Any, q: Any) -> Any:
@@ -97,14 +123,30 @@ def _gaussians(p: Any, q: Any) -> Any:
 
 
 def _normals_of_arrays(p: Any, q: Any) -> Any:
-    if not (_is_gaussian(p) and _is_gaussian(q)):
+    """Of p, only entropy, mean and covariance count."""
+    of_p, of_q = _base_of_independent(p), _base_of_independent(q)
+    if of_p.is_discrete or (isinstance(p, Independent) and of_p.event_shape) or isinstance(of_p, VonMises):
         raise NotImplementedError(no_closed_form(p, q))
-    return _gaussians(p, q)
+    if isinstance(q, Independent) and not isinstance(of_q, Normal):
+        raise NotImplementedError(no_closed_form(p, q))
+    if isinstance(p, ZeroSumNormal) != isinstance(q, ZeroSumNormal):
+        # One of them lives on a subspace.
+        return jnp.full((), jnp.inf)
+    statistics(p, q, "entropy")
+    if isinstance(p, Independent):
+        statistics(of_p, q, "mean", "variance")
+    if not isinstance(p, MultivariateStudentT):
+        return _gaussians(p, q)
+    heavy = jnp.asarray(p.df) <= 2
+    safe = MultivariateStudentT(jnp.where(heavy, 3.0, p.df), p.loc, p.scale_tril)
+    return jnp.where(heavy, jnp.inf, _gaussians(safe, q))
 
 
-for _p, _q in itertools.product(_DIRECTIONS, repeat=2):
-    if (_p, _q) != (Independent, Independent):
-        register(_p, _q)(_normals_of_arrays)
+for _q in _DIRECTIONS:
+    for _p in (*_DIRECTIONS, MultivariateStudentT):
+        if (_p, _q) != (Independent, Independent):
+            register(_p, _q)(_normals_of_arrays)
+_DIRECTIONS[MultivariateStudentT] = _student_directions
 
 
 @register(MultivariateNormal, MultivariateNormal)
@@ -139,14 +181,43 @@ for _p in (InverseWishart, InverseWishartCholesky):
 def _lkj_factors(p: Any, q: Any) -> Any:
     """The mean of the log determinant is the derivative of the log normaliser."""
     a, b = (jnp.asarray(d.concentration, jnp.result_type(float)) for d in (p, q))
-    top = a[..., None] + 0.5 * (p.dimension - 1)
-    mean_log_det = (digamma(top - 0.5 * np.arange(1, p.dimension)) - digamma(top)).sum(-1)
+    mean_log_det = p._mean_log_squares().sum(-1)
     return (a - b) * mean_log_det + q._log_normalizer() - p._log_normalizer()
 
 
 @register(LKJ, LKJ)
 def _lkjs(p: Any, q: Any) -> Any:
     return _lkj_factors(p.base_dist, q.base_dist)
+
+
+# Vectors of dependent components
+
+
+@register(GaussianCopula, GaussianCopula)
+def _copulas(p: Any, q: Any) -> Any:
+    """With the same marginal distributions, by their normal scores."""
+    marginals = (p.marginal_dist, q.marginal_dist)
+    kinds = {jax.tree.structure(marginal) for marginal in marginals}
+    leaves = (jax.tree.leaves(marginal) for marginal in marginals)
+    if len(kinds) > 1 or not all(itertools.starmap(known_same, zip(*leaves, strict=True))):
+        raise NotImplementedError(no_closed_form(p, q, "both have the same marginal distributions, not traced"))
+    return kl_divergence(p.base_dist, q.base_dist)
+
+
+@register(SineBivariateVonMises, SineBivariateVonMises)
+def _sine_models(p: Any, q: Any) -> Any:
+    """The means are derivatives of the log normaliser; those of a sine times 1 or a cosine are 0 by symmetry."""
+    point = p._natural
+    in_phi = jax.grad(lambda *at: p._log_excess_at(*at).sum(), (0, 1, 2))
+    gradient = in_phi(*point)
+    along_psi = (jnp.zeros_like(point[0]), jnp.ones_like(point[1]), jnp.zeros_like(point[2]))
+    mixed = jax.jvp(in_phi, point, along_psi)[1][0]
+    cos_phi, cos_psi = 1 + gradient[0], 1 + gradient[1]
+    both_cos = mixed + gradient[0] * gradient[1] + gradient[0] + gradient[1] + 1
+    phi, psi = p.phi_loc - q.phi_loc, p.psi_loc - q.psi_loc
+    both_sin = gradient[2] * jnp.cos(phi) * jnp.cos(psi) + both_cos * jnp.sin(phi) * jnp.sin(psi)
+    exponent = q.phi_concentration * (cos_phi * jnp.cos(phi) - 1) + q.psi_concentration * (cos_psi * jnp.cos(psi) - 1)
+    return q._log_excess - exponent - q.correlation * both_sin - p.entropy()
 
 
 # Vectors on the simplex

@@ -10,7 +10,9 @@ import functools
 import itertools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from numpyro._shapes import broadcast_shapes
 from numpyro.distributions.distribution import (
@@ -24,7 +26,7 @@ from numpyro.distributions.distribution import (
 )
 from numpyro.distributions.util import sum_rightmost
 
-__all__ = ["kl_divergence", "no_closed_form", "register", "summed_over_the_support"]
+__all__ = ["kl_divergence", "known_same", "no_closed_form", "register", "rule_for", "summed_over_the_support"]
 
 Rule = Callable[[Any, Any], Any]
 _RULES: dict[tuple[type, type], Rule] = {}
@@ -66,7 +68,7 @@ def register(p: type, q: type) -> Callable[[Rule], Rule]:
 
     def enter(rule: Rule) -> Rule:
         _RULES[p, q] = rule
-        _rule.cache_clear()
+        rule_for.cache_clear()
         return rule
 
     return enter
@@ -76,7 +78,7 @@ kl_divergence.register = register  # type: ignore[attr-defined]
 
 
 @functools.cache
-def _rule(p: type, q: type) -> Rule | None:
+def rule_for(p: type, q: type) -> Rule | None:
     """The rule for the nearest classes from which they are derived, first of all the nearest to p."""
     pairs = itertools.product(p.__mro__, q.__mro__)
     return next((_RULES[pc, qc] for pc, qc in pairs if (pc, qc) in _RULES), None)
@@ -90,7 +92,7 @@ def _divergence(p: Distribution, q: Distribution) -> Any:
         return _divergence(p, q.base_dist)
     if isinstance(p, MaskedDistribution) or isinstance(q, MaskedDistribution):
         return _masked(p, q)
-    rule = _rule(type(p), type(q))
+    rule = rule_for(type(p), type(q))
     if rule is not None:
         return rule(p, q)
     if isinstance(p, Independent) and isinstance(q, Independent):
@@ -102,9 +104,20 @@ def _divergence(p: Distribution, q: Distribution) -> Any:
     raise NotImplementedError(no_closed_form(p, q))
 
 
-def no_closed_form(p: Distribution, q: Distribution) -> str:
-    """The message for a pair without a rule."""
+def known_same(x: Any, y: Any) -> bool:
+    """Whether two parameters are known to be equal: a rule that needs it cannot ask a traced one."""
+    if x is y:
+        return True
+    if any(isinstance(value, jax.core.Tracer) for value in (x, y)):
+        return False
+    return bool(np.all(np.asarray(x) == np.asarray(y)))
+
+
+def no_closed_form(p: Distribution, q: Distribution, unless: str = "") -> str:
+    """The message for a pair without a rule, or with one that holds only under a condition."""
     pair = f"{type(p).__name__} from {type(q).__name__}"
+    if unless:
+        pair = f"{pair}, unless {unless}"
     return (
         f"no closed form is known here for the divergence of {pair}. Estimate it by the mean of p.log_prob(x) - "
         f"q.log_prob(x) over draws x of p, or register a rule: @kl_divergence.register({type(p).__name__}, "

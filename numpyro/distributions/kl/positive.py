@@ -30,14 +30,24 @@ from numpyro.distributions.continuous import (
     Kumaraswamy,
     LogNormal,
     LogUniform,
+    Normal,
     Pareto,
     Uniform,
     Weibull,
 )
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.kl.dispatch import kl_divergence, register
+from numpyro.distributions.kl.dispatch import kl_divergence, known_same, no_closed_form, register
+from numpyro.distributions.kl.ends import given_support, statistics
 from numpyro.distributions.kl.real_line import cauchys, normals
+from numpyro.distributions.truncated import (
+    DoublyTruncatedPowerLaw,
+    LeftTruncatedGamma,
+    LowerTruncatedPowerLaw,
+    RightTruncatedGamma,
+    TwoSidedTruncatedGamma,
+    _log_power_integral,
+)
 
 
 def _gamma_moment(p: Any, s: Any) -> Any:
@@ -70,9 +80,10 @@ def _kumaraswamy_moment(p: Any, s: Any) -> Any:
 
 
 def _pareto_moment(p: Any, s: Any) -> Any:
-    alpha = jnp.asarray(p.alpha, jnp.result_type(float))
+    low, alpha = (p.scale, p.alpha) if isinstance(p, Pareto) else (p.low, -(p.alpha + 1.0))
+    alpha = jnp.asarray(alpha, jnp.result_type(float))
     exists = alpha > s
-    return jnp.where(exists, s * jnp.log(p.scale) - jnp.log1p(-s / jnp.where(exists, alpha, 2 * s + 1)), jnp.inf)
+    return jnp.where(exists, s * jnp.log(low) - jnp.log1p(-s / jnp.where(exists, alpha, 2 * s + 1)), jnp.inf)
 
 
 def _half_normal_moment(p: Any, s: Any) -> Any:
@@ -89,6 +100,32 @@ def _dagum_moment(p: Any, s: Any) -> Any:
     shape, order = jnp.asarray(p.concentration), s / jnp.asarray(p.sharpness)
     ends = _log_gamma_or_infinity(shape + order) + _log_gamma_or_infinity(1 - order)
     return s * jnp.log(p.scale) + ends - gammaln(shape)
+
+
+def _power_law_moment(p: Any, s: Any) -> Any:
+    exponent, low, high, log_factor = _as_power_law(p)
+    # Where the support is no part of the positive half-line, no moment counts.
+    low = jnp.maximum(low, 0.0)
+    high = jnp.maximum(high, jnp.finfo(jnp.result_type(float)).tiny)
+    return _log_power_integral(exponent + s, low, high) + log_factor
+
+
+def _as_power_law(d: Any) -> tuple[Any, Any, Any, Any]:
+    """Exponent, ends, and logarithm of the factor of a density that is a power of x."""
+    if isinstance(d, Pareto):
+        return -(d.alpha + 1.0), d.scale, jnp.inf, jnp.log(d.alpha) + d.alpha * jnp.log(d.scale)
+    if isinstance(d, LowerTruncatedPowerLaw):
+        order = -(d.alpha + 1.0)
+        return d.alpha, d.low, jnp.inf, jnp.log(order) + order * jnp.log(d.low)
+    if isinstance(d, Uniform):
+        return 0.0, d.low, d.high, -jnp.log(d.high - d.low)
+    exponent = -1.0 if isinstance(d, LogUniform) else d.alpha
+    return exponent, d.low, d.high, -_log_power_integral(exponent, d.low, d.high)
+
+
+def _truncated_gamma_moment(p: Any, s: Any) -> Any:
+    _, scale, line, low, high = p._standard()
+    return line.log_moment(s, low, high) + s * jnp.log(scale)
 
 
 def _log_gamma_or_infinity(x: Any) -> Any:
@@ -108,7 +145,11 @@ _LOG_MOMENT: dict[type, Callable[[Any, Any], Any]] = {
     InverseGamma: _inverse_gamma_moment,
     Kumaraswamy: _kumaraswamy_moment,
     LogNormal: lambda p, s: s * p.loc + 0.5 * (s * p.scale) ** 2,
+    LogUniform: _power_law_moment,
+    DoublyTruncatedPowerLaw: _power_law_moment,
+    LowerTruncatedPowerLaw: _pareto_moment,
     Pareto: _pareto_moment,
+    Uniform: _power_law_moment,
     Weibull: _weibull_moment,
 }
 
@@ -165,22 +206,36 @@ def _half_normal_cross(x: _Moments, q: Any) -> Any:
     return math.log(2) - HALF_LOG_2PI - jnp.log(q.scale) - 0.5 * x.power(2) / q.scale**2
 
 
+def _power_law_cross(x: _Moments, q: Any) -> Any:
+    exponent, _, _, log_factor = _as_power_law(q)
+    return log_factor + exponent * x.mean_log
+
+
 #: E_p log q(x) by the moments of p.
 _CROSS_ENTROPY: dict[type, Callable[[_Moments, Any], Any]] = {
+    DoublyTruncatedPowerLaw: _power_law_cross,
     Exponential: lambda x, q: jnp.log(q.rate) - q.rate * x.power(1),
     Gamma: _gamma_cross,
     HalfNormal: _half_normal_cross,
     InverseGamma: _inverse_gamma_cross,
     LogNormal: _log_normal_cross,
+    LogUniform: _power_law_cross,
+    LowerTruncatedPowerLaw: _power_law_cross,
+    Pareto: _power_law_cross,
     Weibull: _weibull_cross,
 }
+#: Those that ask only for moments of positive order and for the mean of log x.
+_OF_POSITIVE_ORDER = [q for q in _CROSS_ENTROPY if q not in (InverseGamma, LogNormal)]
 
 
 def _positive(p: Any, q: Any, cross_entropy: Callable[[_Moments, Any], Any]) -> Any:
-    return -p.entropy() - cross_entropy(_Moments(p), q)
+    return given_support(p, q, -p.entropy() - cross_entropy(_Moments(p), q))
 
 
-for _p, _q in itertools.product(_LOG_MOMENT, _CROSS_ENTROPY):
+_TRUNCATED_GAMMAS = (LeftTruncatedGamma, RightTruncatedGamma, TwoSidedTruncatedGamma)
+_PAIRS = [*itertools.product(_LOG_MOMENT, _CROSS_ENTROPY), *itertools.product(_TRUNCATED_GAMMAS, _OF_POSITIVE_ORDER)]
+_LOG_MOMENT |= dict.fromkeys(_TRUNCATED_GAMMAS, _truncated_gamma_moment)
+for _p, _q in _PAIRS:
     register(_p, _q)(functools.partial(_positive, cross_entropy=_CROSS_ENTROPY[_q]))
 
 
@@ -201,9 +256,23 @@ def _half_cauchys(p: Any, q: Any) -> Any:
     return cauchys(0.0, p.scale, q.scale)
 
 
-@register(LogUniform, LogUniform)
-def _log_uniforms(p: Any, q: Any) -> Any:
-    return kl_divergence(*(Uniform(jnp.log(d.low), jnp.log(d.high)) for d in (p, q)))
+@register(Dagum, Dagum)
+def _dagums(p: Any, q: Any) -> Any:
+    """With the same sharpness and scale, a power of both is uniform, as the logarithm of it is exponential."""
+    if not (known_same(p.sharpness, q.sharpness) and known_same(p.scale, q.scale)):
+        raise NotImplementedError(no_closed_form(p, q, "both have the same sharpness and scale, not traced"))
+    return kl_divergence(Exponential(p.concentration), Exponential(q.concentration))
+
+
+@register(Distribution, Exponential)
+def _from_exponential(p: Any, q: Any) -> Any:
+    entropy, mean = statistics(p, q, "entropy", "mean")
+    return given_support(p, q, -entropy - jnp.log(q.rate) + q.rate * mean)
+
+
+@register(Distribution, HalfNormal)
+def _from_half_normal(p: Any, q: Any) -> Any:
+    return given_support(p, q, kl_divergence(p, Normal(0.0, q.scale)) - math.log(2))
 
 
 @register(Gumbel, Gumbel)
@@ -226,9 +295,10 @@ def _double_exponential() -> tuple[np.ndarray, np.ndarray]:
     return t[matters], weights[matters]
 
 
-def _mean_log_complement(p: Kumaraswamy) -> Any:
-    r""":math:`E \log(1 - x)`: with :math:`x = (1 - e^{-t/b})^{1/a}`, t is exponential. The error is near rounding."""
-    a, b = (jnp.asarray(c, jnp.result_type(float))[..., None] for c in (p.concentration1, p.concentration0))
+def _mean_log_complement(p: Kumaraswamy, power: Any = 1.0) -> Any:
+    r""":math:`E \log(1 - x^s)`: with :math:`x = (1 - e^{-t/b})^{1/a}`, t is exponential. The error is near rounding."""
+    a, b = (jnp.asarray(c, jnp.result_type(float)) for c in (p.concentration1 / jnp.asarray(power), p.concentration0))
+    a, b = a[..., None], b[..., None]
     nodes, weights = (array.astype(a.dtype) for array in _double_exponential())
     log_tail = -nodes / b
     near_one = log_tail < -0.5 * math.log(1 / jnp.finfo(a.dtype).eps)
@@ -246,6 +316,20 @@ def _beta_cross(mean_log: Any, mean_log_complement: Any, q: Any) -> Any:
 @register(Kumaraswamy, BetaProportion)
 def _kumaraswamy_beta(p: Any, q: Any) -> Any:
     return -p.entropy() - _beta_cross(_Moments(p).mean_log, _mean_log_complement(p), q)
+
+
+@register(Kumaraswamy, Kumaraswamy)
+def _kumaraswamys(p: Any, q: Any) -> Any:
+    a, b = jnp.asarray(q.concentration1), jnp.asarray(q.concentration0)
+    mean_log = (a - 1) * _Moments(p).mean_log + (b - 1) * _mean_log_complement(p, a)
+    return -p.entropy() - jnp.log(a) - jnp.log(b) - mean_log
+
+
+@register(Uniform, Beta)
+@register(Uniform, BetaProportion)
+def _uniform_beta(p: Any, q: Any) -> Any:
+    mirrored = Uniform(1 - p.high, 1 - p.low)
+    return given_support(p, q, -p.entropy() - _beta_cross(_Moments(p).mean_log, _Moments(mirrored).mean_log, q))
 
 
 def _betas(p: Any, q: Any) -> Any:
