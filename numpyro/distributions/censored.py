@@ -81,6 +81,8 @@ class LeftCensoredDistribution(_Censored):
     :param base_dist: a univariate distribution with a ``cdf``.
     :param censored: which observations are censored, True or 1; broadcasts with the batch shape.
 
+    **Source:** Klein, Moeschberger (2003), *Survival Analysis*, chapter 3.
+
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> d = dist.LeftCensoredDistribution(dist.Normal(0.0, 1.0), censored=jnp.array([False, True]))
     >>> print(d.log_prob(jnp.zeros(2)))
@@ -108,6 +110,8 @@ class RightCensoredDistribution(_Censored):
 
     :param base_dist: a univariate distribution with a ``cdf``.
     :param censored: which observations are censored, True or 1; broadcasts with the batch shape.
+
+    **Source:** Klein, Moeschberger (2003), *Survival Analysis*, chapter 3.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> d = dist.RightCensoredDistribution(dist.Exponential(0.5), censored=jnp.array([False, True]))
@@ -137,6 +141,8 @@ class IntervalCensoredDistribution(_Censored):
     :param base_dist: a univariate distribution with a ``cdf``.
     :param left_censored: which observations have no lower bound, True or 1; broadcasts with the batch shape.
     :param right_censored: which observations have no upper bound.
+
+    **Source:** Klein, Moeschberger (2003), *Survival Analysis*, chapter 3.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> d = dist.IntervalCensoredDistribution(dist.Logistic(0.0, 1.0), jnp.array([0, 0]), jnp.array([0, 1]))

@@ -69,6 +69,9 @@ class BetaBinomial(Distribution):
     :param concentration0: :math:`\beta > 0`, as it were the number of failures before.
     :param total_count: number of trials :math:`n`, a non-negative integer.
 
+    **Source:** Skellam (1948), *A probability distribution derived from the binomial distribution by regarding the
+    probability of success as variable between the sets of trials*. Journal of the Royal Statistical Society B 10.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.BetaBinomial(1.0, 1.0, 4).log_prob(2)), 4)
     -1.6094
@@ -139,6 +142,8 @@ class BetaNegativeBinomial(Distribution):
         the variance from 2 on.
     :param n: number of failures, positive.
 
+    **Source:** Johnson, Kemp, Kotz (2005), *Univariate Discrete Distributions*, chapter 6.
+
     >>> import numpyro.distributions as dist
     >>> float(dist.BetaNegativeBinomial(2.5, 4.0, 3.0).mean)
     2.5
@@ -197,6 +202,9 @@ class DirichletMultinomial(Distribution):
     :param concentration: :math:`\alpha`, of shape ``B + (m,)``, positive.
     :param total_count: number of draws :math:`n`, a non-negative integer, of shape ``B``.
     :param total_count_max: an upper bound of ``total_count``; if this one is traced, small counts are faster with it.
+
+    **Source:** Mosimann (1962), *On the compound multinomial distribution, the multivariate β-distribution, and
+    correlations among proportions*. Biometrika 49.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> print(dist.DirichletMultinomial(jnp.array([1.0, 3.0]), 8).mean)
@@ -345,6 +353,9 @@ class GammaPoisson(_NegativeBinomial):
     :param concentration: shape :math:`\alpha > 0` of the Gamma distribution.
     :param rate: its rate :math:`\beta > 0`.
 
+    **Source:** Greenwood, Yule (1920), *An inquiry into the nature of frequency distributions representative of
+    multiple happenings*. Journal of the Royal Statistical Society 83.
+
     >>> import numpyro.distributions as dist
     >>> d = dist.GammaPoisson(3.0, 2.0)
     >>> round(float(d.mean), 4), round(float(d.variance), 4)
@@ -375,6 +386,8 @@ class NegativeBinomialProbs(GammaPoisson):
 
     :param total_count: number of failures :math:`n`, positive, not necessarily whole.
     :param probs: probability of success :math:`\pi`, in [0, 1).
+
+    **Source:** Johnson, Kemp, Kotz (2005), *Univariate Discrete Distributions*, chapter 5.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.NegativeBinomialProbs(3.0, 0.5).log_prob(0)), 4)
@@ -418,6 +431,8 @@ class NegativeBinomialLogits(GammaPoisson):
     :param total_count: number of failures :math:`n`, positive, not necessarily whole.
     :param logits: log odds :math:`\ell` of success, real.
 
+    **Source:** Johnson, Kemp, Kotz (2005), *Univariate Discrete Distributions*, chapter 5.
+
     >>> import numpyro.distributions as dist
     >>> float(dist.NegativeBinomialLogits(3.0, 0.0).mean)
     3.0
@@ -459,6 +474,8 @@ class NegativeBinomial2(GammaPoisson):
 
     :param mean: mean :math:`\mu \ge 0`.
     :param concentration: :math:`\phi > 0`; the variance is :math:`\mu + \mu^2 / \phi`.
+
+    **Source:** *Stan Functions Reference*, negative binomial distribution (alternative parameterization).
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.NegativeBinomial2(3.0, 4.5).variance), 4)

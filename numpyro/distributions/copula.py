@@ -29,7 +29,7 @@ class GaussianCopula(Distribution):
 
     with the marginal densities :math:`f_i`, distribution functions :math:`F_i` and a correlation matrix R.
 
-    **Reference:** Song (2000), *Multivariate dispersion models generated from Gaussian copula*.
+    **Source:** Song (2000), *Multivariate dispersion models generated from Gaussian copula*.
 
     :param marginal_dist: univariate distributions with ``cdf`` and ``icdf``; the last batch dimension is the event.
     :param correlation_matrix: R, of shape ``(..., d, d)``.
@@ -160,6 +160,9 @@ class GaussianCopulaBeta(GaussianCopula):
     :param concentration0: :math:`\beta > 0` of each element.
     :param correlation_matrix: correlations of the normal scores, of shape ``(..., d, d)``.
     :param correlation_cholesky: their Cholesky factor. Exactly one of the two is given.
+
+    **Source:** Song (2000), *Multivariate dispersion models generated from Gaussian copula*. Scandinavian Journal of
+    Statistics 27.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> d = dist.GaussianCopulaBeta(2.0, jnp.array([3.0, 6.0]), correlation_matrix=jnp.eye(2))

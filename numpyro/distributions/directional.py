@@ -92,8 +92,9 @@ class VonMises(Distribution):
     :param loc: mean direction :math:`\mu`, an angle.
     :param concentration: :math:`\kappa > 0`.
 
-    The mean is the mean direction, the variance the circular one, :math:`1 - I_1(\kappa) / I_0(\kappa)` (Mardia and
-    Jupp, *Directional Statistics*, 2000, section 3.5).
+    The mean is the mean direction, the variance the circular one, :math:`1 - I_1(\kappa) / I_0(\kappa)`.
+
+    **Source:** Mardia, Jupp (2000), *Directional Statistics*, section 3.5.
 
     >>> import numpyro.distributions as dist
     >>> d = dist.VonMises(0.0, 2.0)
@@ -153,7 +154,7 @@ class SineBivariateVonMises(Distribution):
     It has one mode if :math:`\rho^2 < \kappa_1 \kappa_2`. Given :math:`\phi`, the other angle is von Mises; the
     normalising constant is the integral of the marginal density of :math:`\phi`, by the trapezoidal rule.
 
-    **Reference:** Singh, Hnizdo, Demchuk (2002), *Probabilistic model for two dependent circular variables*.
+    **Source:** Singh, Hnizdo, Demchuk (2002), *Probabilistic model for two dependent circular variables*.
 
     :param phi_loc: mean of the first angle :math:`\mu`.
     :param psi_loc: mean of the second angle :math:`\nu`.
@@ -341,7 +342,7 @@ class SineSkewed(Distribution):
 
     where :math:`f` is symmetric about its mean :math:`\mu`.
 
-    **Reference:** Ameijeiras-Alonso, Ley (2022), *Sine-skewed toroidal distributions and their application in protein
+    **Source:** Ameijeiras-Alonso, Ley (2022), *Sine-skewed toroidal distributions and their application in protein
     bioinformatics*, equation 3.
 
     :param base_dist: a distribution of d angles, of event shape ``(d,)``, symmetric about its ``mean``; for a single
@@ -411,7 +412,7 @@ class ProjectedNormal(Distribution):
     Unlike the von Mises and Fisher distributions, it can be reparameterised. The integrals obey a recurrence in d,
     those of Mills' ratio and its kin, so that the density is available in all dimensions.
 
-    **Reference:** Hernandez-Stumpfhauser, Breidt, van der Woerd (2017), *The general projected normal distribution of
+    **Source:** Hernandez-Stumpfhauser, Breidt, van der Woerd (2017), *The general projected normal distribution of
     arbitrary dimension*.
 
     :param concentration: :math:`\mu`, the mean of the normal vector, of shape ``(..., d)``.

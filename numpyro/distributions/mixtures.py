@@ -142,6 +142,8 @@ class MixtureSameFamily(_MixtureBase):
     :param mixing_distribution: a Categorical of the weights, of batch shape ``B``.
     :param component_distribution: the components, of batch shape ``B + (n,)``.
 
+    **Source:** McLachlan, Peel (2000), *Finite Mixture Models*, chapter 1.
+
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> d = dist.MixtureSameFamily(dist.Categorical(jnp.array([0.3, 0.7])), dist.Normal(jnp.array([0.0, 10.0]), 1.0))
     >>> d.batch_shape, round(float(d.mean), 4), round(float(d.variance), 4)
@@ -227,6 +229,8 @@ class MixtureGeneral(_MixtureBase):
     :param mixing_distribution: a Categorical of the weights, of batch shape ``B``.
     :param component_distributions: a list of distributions whose batch shapes broadcast with ``B``.
     :param support: support of the mixture; must be given unless all components have the same.
+
+    **Source:** McLachlan, Peel (2000), *Finite Mixture Models*, chapter 1.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> weights = dist.Categorical(jnp.array([0.5, 0.5]))

@@ -191,6 +191,9 @@ class LeftTruncatedDistribution(_Truncated):
         StudentT, Laplace, Logistic and SoftLaplace may be truncated however far in the tail.
     :param low: lower end :math:`a`, real.
 
+    **Source:** Klein, Moeschberger (2003), *Survival Analysis*, chapter 3; Johnson, Kotz, Balakrishnan (1994),
+    *Continuous Univariate Distributions*, volume 1, chapter 13 for the normal one.
+
     >>> import numpyro.distributions as dist
     >>> d = dist.LeftTruncatedDistribution(dist.Normal(0.0, 1.0), low=50.0)
     >>> round(float(d.mean), 4)
@@ -215,6 +218,9 @@ class RightTruncatedDistribution(_Truncated):
 
     :param base_dist: as for :class:`LeftTruncatedDistribution`.
     :param high: upper end :math:`b`, real.
+
+    **Source:** Klein, Moeschberger (2003), *Survival Analysis*, chapter 3; Nadarajah, Kotz (2006), *A truncated Cauchy
+    distribution*, for that one.
 
     >>> import numpyro.distributions as dist
     >>> d = dist.RightTruncatedDistribution(dist.Cauchy(0.0, 1.0), high=0.0)
@@ -241,6 +247,8 @@ class TwoSidedTruncatedDistribution(_Truncated):
     :param base_dist: as for :class:`LeftTruncatedDistribution`.
     :param low: lower end :math:`a`.
     :param high: upper end :math:`b > a`.
+
+    **Source:** Robert (1995), *Simulation of truncated normal variables*. Statistics and Computing 5.
 
     >>> import numpyro.distributions as dist
     >>> d = dist.TwoSidedTruncatedDistribution(dist.Laplace(0.0, 1.0), low=-1.0, high=1.0)
@@ -337,6 +345,9 @@ class LeftTruncatedGamma(_Truncated):
     :param base_dist: a Gamma.
     :param low: lower end :math:`a \ge 0`.
 
+    **Source:** Chapman (1956), *Estimating the parameters of a truncated gamma distribution*. Annals of Mathematical
+    Statistics 27.
+
     >>> import numpyro.distributions as dist
     >>> d = dist.LeftTruncatedGamma(dist.Gamma(2.0, 1.0), low=1.0)
     >>> round(float(d.mean), 4)
@@ -362,6 +373,9 @@ class RightTruncatedGamma(_Truncated):
 
     :param base_dist: a Gamma.
     :param high: upper end :math:`b > 0`.
+
+    **Source:** Chapman (1956), *Estimating the parameters of a truncated gamma distribution*. Annals of Mathematical
+    Statistics 27.
 
     >>> import numpyro.distributions as dist
     >>> d = dist.RightTruncatedGamma(dist.Gamma(2.0, 1.0), high=1.0)
@@ -398,6 +412,9 @@ class TwoSidedTruncatedGamma(_Truncated):
     :param base_dist: a Gamma.
     :param low: lower end :math:`a \ge 0`.
     :param high: upper end :math:`b > a`.
+
+    **Source:** Chapman (1956), *Estimating the parameters of a truncated gamma distribution*. Annals of Mathematical
+    Statistics 27.
 
     >>> import numpyro.distributions as dist
     >>> d = dist.TwoSidedTruncatedGamma(dist.Gamma(2.0, 1.0), low=1.0, high=3.0)
@@ -487,6 +504,8 @@ class LowerTruncatedPowerLaw(Distribution):
     :param alpha: exponent :math:`\alpha < -1`.
     :param low: lower end :math:`a > 0`.
 
+    **Source:** Clauset, Shalizi, Newman (2009), *Power-law distributions in empirical data*. SIAM Review 51.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.LowerTruncatedPowerLaw(-2.0, 1.0).cdf(4.0)), 4)
     0.75
@@ -550,6 +569,9 @@ class DoublyTruncatedPowerLaw(Distribution):
     :param alpha: exponent :math:`\alpha`, any real number.
     :param low: lower end :math:`a \ge 0`; may be 0 only if :math:`\alpha > -1`.
     :param high: upper end :math:`b > a`.
+
+    **Source:** Aban, Meerschaert, Panorska (2006), *Parameter estimation for the truncated Pareto distribution*.
+    Journal of the American Statistical Association 101.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.DoublyTruncatedPowerLaw(-1.0, 1.0, 100.0).cdf(10.0)), 4)
@@ -634,7 +656,7 @@ class TruncatedPolyaGamma(Distribution):
 
     The truncation leaves out :math:`5.6 \cdot 10^{-6}` of the mass.
 
-    **Reference:** Polson, Scott, Windle (2013), *Bayesian inference for logistic models using Pólya-Gamma latent
+    **Source:** Polson, Scott, Windle (2013), *Bayesian inference for logistic models using Pólya-Gamma latent
     variables*. The first series converges quickly for small x, the second one for large x; both are used.
 
     :param batch_shape: batch shape.

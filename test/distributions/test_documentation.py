@@ -48,6 +48,17 @@ def test_docstring_gives_the_density(name):
     assert ".. math:: " in described or refers, f"{name} gives no formula"
 
 
+@pytest.mark.parametrize("name", CLASSES)
+def test_docstring_names_the_source(name):
+    """A book with the chapter, a paper with its year, or a section of a manual."""
+    described = vars(getattr(dist, name)).get("__doc__") or ""
+    source = re.search(r"\*\*Source:\*\* (.+?)(?:\n\n|$)", described, re.DOTALL)
+    assert source, f"{name} names no source"
+    assert re.search(r"\*[^*]+\*", source[1]), f"{name}: the source has no title"
+    year = re.search(r"\b(18|19|20)\d\d\b", source[1])
+    assert year or "Stan Functions Reference" in source[1], f"{name}: the source has no year"
+
+
 def test_each_distribution_stands_once_in_the_list_by_family():
     listed = [row[0] for row in ROW.findall((ROOT / "docs/distributions.md").read_text())]
     assert sorted(listed) == sorted(PUBLIC)

@@ -39,6 +39,8 @@ class Uniform(Distribution):
     :param low: lower end :math:`a`.
     :param high: upper end :math:`b > a`.
 
+    **Source:** Johnson, Kotz, Balakrishnan (1995), *Continuous Univariate Distributions*, volume 2, chapter 26.
+
     >>> import numpyro.distributions as dist
     >>> float(dist.Uniform(1.0, 3.0).mean)
     2.0
@@ -93,6 +95,8 @@ class Beta(Distribution):
 
     :param concentration1: :math:`\alpha > 0`, the exponent of x plus one.
     :param concentration0: :math:`\beta > 0`, the exponent of 1 - x plus one.
+
+    **Source:** Johnson, Kotz, Balakrishnan (1995), *Continuous Univariate Distributions*, volume 2, chapter 25.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.Beta(1.0, 3.0).mean)
@@ -154,6 +158,8 @@ class BetaProportion(Beta):
     :param mean: mean :math:`\mu`, in (0, 1).
     :param concentration: :math:`\kappa > 0`, as it were the number of observations.
 
+    **Source:** *Stan Functions Reference*, beta proportion distribution.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.BetaProportion(0.25, 4.0).variance), 4)
     0.0375
@@ -191,6 +197,9 @@ class Kumaraswamy(Distribution):
 
     :param concentration1: :math:`a > 0`.
     :param concentration0: :math:`b > 0`.
+
+    **Source:** Kumaraswamy (1980), *A generalized probability density function for double-bounded random processes*.
+    Journal of Hydrology 46.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.Kumaraswamy(1.0, 3.0).mean), 4)
@@ -265,6 +274,8 @@ class LogUniform(Distribution):
     :param low: lower end :math:`a > 0`.
     :param high: upper end :math:`b > a`.
 
+    **Source:** Hamming (1970), *On the distribution of numbers*. Bell System Technical Journal 49.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.LogUniform(1.0, 100.0).cdf(10.0)), 4)
     0.5
@@ -327,7 +338,7 @@ class RelaxedBernoulliLogits(_TransformedFamily):
     :param temperature: :math:`\tau > 0`; towards 0 the values go to 0 and 1.
     :param logits: log odds :math:`\ell` of 1, real.
 
-    Maddison, Mnih, Teh: *The Concrete Distribution*. ICLR 2017, appendix B.
+    **Source:** Maddison, Mnih, Teh: *The Concrete Distribution*. ICLR 2017, appendix B.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.RelaxedBernoulliLogits(2.0, 0.0).cdf(0.5)), 4)

@@ -36,9 +36,9 @@ class LKJCholesky(Distribution):
     :param concentration: :math:`\eta > 0`.
     :param sample_method: "onion" (row by row, from uniform directions) or "cvine" (from partial correlations).
 
-    Lewandowski, Kurowicka, Joe: *Generating random correlation matrices based on vines and extended onion method*.
-    Journal of Multivariate Analysis 100 (2009), 1989-2001; the onion method is in section 3.2, the C-vine in section
-    2.4.
+    **Source:** Lewandowski, Kurowicka, Joe (2009), *Generating random correlation matrices based on vines and extended
+    onion method*. Journal of Multivariate Analysis 100, 1989-2001; the onion method is in section 3.2, the C-vine in
+    section 2.4.
 
     >>> import jax, numpyro.distributions as dist
     >>> L = dist.LKJCholesky(3, 2.0).sample(jax.random.key(0))
@@ -131,6 +131,9 @@ class LKJ(_TransformedFamily):
     :param dimension: size :math:`d \ge 2` of the matrix.
     :param concentration: :math:`\eta > 0`; with 1 the matrix is uniform, larger values draw it to the identity.
     :param sample_method: "onion" or "cvine", see :class:`LKJCholesky`.
+
+    **Source:** Lewandowski, Kurowicka, Joe (2009), *Generating random correlation matrices based on vines and extended
+    onion method*. Journal of Multivariate Analysis 100.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> round(float(dist.LKJ(2, 1.0).log_prob(jnp.eye(2))), 4)

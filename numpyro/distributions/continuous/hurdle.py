@@ -75,6 +75,8 @@ class HurdleGamma(_ContinuousHurdle):
     :param concentration: shape :math:`\alpha > 0`.
     :param rate: :math:`\beta > 0`.
 
+    **Source:** Feuerverger (1979), *On some methods of analysis for weather experiments*. Biometrika 66.
+
     >>> import numpyro.distributions as dist
     >>> d = dist.HurdleGamma(0.25, 2.0, 1.0)
     >>> round(float(d.log_prob(0.0)), 4), float(d.mean)
@@ -108,6 +110,9 @@ class HurdleLogNormal(_ContinuousHurdle):
     :param gate: probability :math:`\theta` of zero, in [0, 1].
     :param loc: mean :math:`\mu` of the logarithm of the values that are not zero.
     :param scale: their standard deviation, :math:`\sigma > 0`.
+
+    **Source:** Aitchison (1955), *On the distribution of a positive random variable having a discrete probability mass
+    at the origin*. Journal of the American Statistical Association 50.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.HurdleLogNormal(0.25, 0.0, 1.0).log_prob(0.0)), 4)

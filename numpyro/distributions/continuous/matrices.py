@@ -191,6 +191,9 @@ class WishartCholesky(_ScaleMatrix):
     :param rate_matrix: :math:`V^{-1}`.
     :param scale_tril: Cholesky factor of :math:`V`.
 
+    **Source:** Bartlett (1933), *On the theory of statistical regression*; Gupta, Nagar (2000), *Matrix Variate
+    Distributions*, chapter 3.
+
     >>> import jax, jax.numpy as jnp, numpyro.distributions as dist
     >>> dist.WishartCholesky(5.0, jnp.eye(2)).sample(jax.random.key(0)).shape
     (2, 2)
@@ -241,6 +244,9 @@ class Wishart(_ScaleMatrix):
     :param scale_tril: Cholesky factor of :math:`V`.
     :raises ValueError: unless exactly one matrix is given.
 
+    **Source:** Wishart (1928), *The generalised product moment distribution in samples from a normal multivariate
+    population*. Biometrika 20.
+
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> print(dist.Wishart(5.0, jnp.eye(2)).mean)
     [[5. 0.]
@@ -280,6 +286,8 @@ class InverseWishartCholesky(_ScaleMatrix):
     :param scale_matrix: :math:`\Psi`, of shape ``B + (n, n)``, positive definite.
     :param rate_matrix: :math:`\Psi^{-1}`.
     :param scale_tril: Cholesky factor of :math:`\Psi`.
+
+    **Source:** Gupta, Nagar (2000), *Matrix Variate Distributions*, chapter 3.
 
     >>> import jax, jax.numpy as jnp, numpyro.distributions as dist
     >>> dist.InverseWishartCholesky(5.0, jnp.eye(2)).sample(jax.random.key(0)).shape
@@ -322,6 +330,8 @@ class InverseWishart(_ScaleMatrix):
     :param rate_matrix: :math:`\Psi^{-1}`.
     :param scale_tril: Cholesky factor of :math:`\Psi`.
     :raises ValueError: unless exactly one matrix is given.
+
+    **Source:** Gelman et al. (2013), *Bayesian Data Analysis*, appendix A.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> print(dist.InverseWishart(5.0, jnp.eye(2)).mean)

@@ -84,6 +84,8 @@ class MultivariateNormal(Distribution):
 
     The batch dimensions ``B`` of mean and matrix broadcast.
 
+    **Source:** Kotz, Balakrishnan, Johnson (2000), *Continuous Multivariate Distributions*, volume 1, chapter 45.
+
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> d = dist.MultivariateNormal(jnp.zeros((5, 2)), scale_tril=jnp.eye(2))
     >>> d.batch_shape, d.event_shape
@@ -202,6 +204,8 @@ class Dirichlet(Distribution):
     .. math:: p(x) = \frac{\Gamma(\sum_i \alpha_i)}{\prod_i \Gamma(\alpha_i)} \prod_i x_i^{\alpha_i - 1}
 
     :param concentration: :math:`\alpha`, of shape ``B + (n,)``, positive.
+
+    **Source:** Kotz, Balakrishnan, Johnson (2000), *Continuous Multivariate Distributions*, volume 1, chapter 49.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> print(dist.Dirichlet(jnp.array([1.0, 3.0])).mean)

@@ -43,6 +43,8 @@ class Exponential(Distribution):
 
     :param rate: rate :math:`\lambda > 0`.
 
+    **Source:** Johnson, Kotz, Balakrishnan (1994), *Continuous Univariate Distributions*, volume 1, chapter 19.
+
     >>> import numpyro.distributions as dist
     >>> float(dist.Exponential(2.0).mean)
     0.5
@@ -90,6 +92,8 @@ class Gamma(Distribution):
 
     :param concentration: shape :math:`\alpha > 0`.
     :param rate: rate (inverse scale) :math:`\beta > 0`.
+
+    **Source:** Johnson, Kotz, Balakrishnan (1994), *Continuous Univariate Distributions*, volume 1, chapter 17.
 
     >>> import numpyro.distributions as dist
     >>> d = dist.Gamma(3.0, 2.0)
@@ -144,6 +148,8 @@ class Chi2(Gamma):
 
     :param df: degrees of freedom :math:`\nu > 0`.
 
+    **Source:** Johnson, Kotz, Balakrishnan (1994), *Continuous Univariate Distributions*, volume 1, chapter 18.
+
     >>> import numpyro.distributions as dist
     >>> float(dist.Chi2(3.0).mean)
     3.0
@@ -168,6 +174,8 @@ class InverseGamma(_TransformedFamily):
 
     :param concentration: shape :math:`\alpha > 0`.
     :param rate: rate of the Gamma distribution, the scale of this one, :math:`\beta > 0`.
+
+    **Source:** Gelman et al. (2013), *Bayesian Data Analysis*, appendix A.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.InverseGamma(3.0, 4.0).mean)
@@ -231,6 +239,8 @@ class LogNormal(_TransformedFamily):
     :param loc: mean :math:`\mu` of the logarithm.
     :param scale: standard deviation :math:`\sigma > 0` of the logarithm.
 
+    **Source:** Johnson, Kotz, Balakrishnan (1994), *Continuous Univariate Distributions*, volume 1, chapter 14.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.LogNormal(0.0, 1.0).mean), 4)
     1.6487
@@ -283,6 +293,8 @@ class HalfNormal(Distribution):
     .. math:: p(x) = \sqrt{\frac{2}{\pi}}\,\frac{1}{\sigma} \exp\left(-\frac{x^2}{2\sigma^2}\right), \quad x \ge 0
 
     :param scale: standard deviation :math:`\sigma > 0` of y.
+
+    **Source:** Johnson, Kotz, Balakrishnan (1994), *Continuous Univariate Distributions*, volume 1, chapter 13.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.HalfNormal(1.0).mean), 4)
@@ -337,6 +349,9 @@ class HalfCauchy(Distribution):
 
     :param scale: median :math:`\gamma > 0`.
 
+    **Source:** Gelman (2006), *Prior distributions for variance parameters in hierarchical models*. Bayesian Analysis
+    1.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.HalfCauchy(2.0).cdf(2.0)), 4)
     0.5
@@ -386,6 +401,8 @@ class Weibull(Distribution):
 
     :param scale: :math:`\lambda > 0`.
     :param concentration: shape :math:`k > 0`.
+
+    **Source:** Johnson, Kotz, Balakrishnan (1994), *Continuous Univariate Distributions*, volume 1, chapter 21.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.Weibull(2.0, 1.0).mean), 4)
@@ -444,6 +461,8 @@ class Pareto(Distribution):
 
     :param scale: least value :math:`m > 0`.
     :param alpha: tail index :math:`\alpha > 0`.
+
+    **Source:** Johnson, Kotz, Balakrishnan (1994), *Continuous Univariate Distributions*, volume 1, chapter 20.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.Pareto(1.0, 3.0).mean)
@@ -504,6 +523,8 @@ class Levy(Distribution):
     :param loc: lower end :math:`\mu`, real.
     :param scale: :math:`c > 0`.
 
+    **Source:** Nolan (2020), *Univariate Stable Distributions*, chapter 1.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.Levy(0.0, 1.0).cdf(1.0)), 4)
     0.3173
@@ -559,6 +580,9 @@ class Gompertz(Distribution):
 
     :param concentration: shape :math:`\eta > 0`.
     :param rate: rate :math:`b > 0`.
+
+    **Source:** Lenart (2014), *The moments of the Gompertz distribution and maximum likelihood estimation of its
+    parameters*. Scandinavian Actuarial Journal 2014.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.Gompertz(1.0, 2.0).mean), 4)
@@ -617,6 +641,9 @@ class Dagum(Distribution):
     :param concentration: :math:`p > 0`.
     :param sharpness: :math:`a > 0`; moments of order less than a exist.
     :param scale: :math:`b > 0`.
+
+    **Source:** Kleiber (2008), *A guide to the Dagum distributions*, in: Chotikapanich, *Modeling Income Distributions
+    and Lorenz Curves*.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.Dagum(1.0, 2.0, 3.0).cdf(3.0))

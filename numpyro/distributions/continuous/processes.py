@@ -38,6 +38,8 @@ class GaussianRandomWalk(Distribution):
     :param scale: standard deviation :math:`\sigma > 0` of a step.
     :param num_steps: number of steps; the event shape is ``(num_steps,)``.
 
+    **Source:** Durbin, Koopman (2012), *Time Series Analysis by State Space Methods*, chapter 2.
+
     >>> import numpyro.distributions as dist
     >>> print(dist.GaussianRandomWalk(2.0, 3).variance)
     [ 4.  8. 12.]
@@ -90,6 +92,8 @@ class GaussianStateSpace(Distribution):
     :param scale_tril: Cholesky factor of :math:`\Sigma`.
     :param initial_value: :math:`z_0`, of shape ``B + (n,)``; zero by default.
     :raises ValueError: unless exactly one of the three matrices is given.
+
+    **Source:** Durbin, Koopman (2012), *Time Series Analysis by State Space Methods*, chapter 3.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> d = dist.GaussianStateSpace(3, 0.5 * jnp.eye(2), scale_tril=jnp.eye(2), initial_value=jnp.ones(2))
@@ -260,6 +264,8 @@ class EulerMaruyama(Distribution):
         shape of ``init_dist`` (it is called with batches by way of ``vmap``).
     :param init_dist: distribution of :math:`x_0`, of batch shape ``B``; the event shape is ``(m,)`` and that of
         ``init_dist``.
+
+    **Source:** Kloeden, Platen (1992), *Numerical Solution of Stochastic Differential Equations*, section 10.2.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> d = dist.EulerMaruyama(jnp.arange(4.0), lambda x, t: (-0.5 * x, 1.0), dist.Normal(0.0, 1.0))

@@ -59,6 +59,8 @@ class Normal(_LocationScale):
     :param loc: mean :math:`\mu`, real.
     :param scale: standard deviation :math:`\sigma > 0`.
 
+    **Source:** Johnson, Kotz, Balakrishnan (1994), *Continuous Univariate Distributions*, volume 1, chapter 13.
+
     >>> import numpyro.distributions as dist
     >>> d = dist.Normal(0.0, 2.0)
     >>> round(float(d.log_prob(1.0)), 4), round(float(d.cdf(0.0)), 4)
@@ -101,6 +103,8 @@ class Cauchy(_LocationScale):
     :param loc: median :math:`x_0`, real.
     :param scale: half of the interquartile range, :math:`\gamma > 0`.
 
+    **Source:** Johnson, Kotz, Balakrishnan (1994), *Continuous Univariate Distributions*, volume 1, chapter 16.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.Cauchy(0.0, 1.0).cdf(1.0)), 4)
     0.75
@@ -141,6 +145,8 @@ class StudentT(Distribution):
     :param df: degrees of freedom :math:`\nu > 0`.
     :param loc: median :math:`\mu`, real.
     :param scale: scale :math:`\sigma > 0`.
+
+    **Source:** Johnson, Kotz, Balakrishnan (1995), *Continuous Univariate Distributions*, volume 2, chapter 28.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.StudentT(3.0).variance), 4)
@@ -201,6 +207,8 @@ class Laplace(_LocationScale):
 
     :param loc: median :math:`\mu`, real.
     :param scale: mean absolute deviation :math:`b > 0`.
+
+    **Source:** Johnson, Kotz, Balakrishnan (1995), *Continuous Univariate Distributions*, volume 2, chapter 24.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.Laplace(0.0, 2.0).variance)
@@ -305,6 +313,8 @@ class AsymmetricLaplace(_AsymmetricLaplace):
     :param scale: :math:`b > 0`.
     :param asymmetry: :math:`\kappa > 0`; above 1 the left tail is the longer one.
 
+    **Source:** Kotz, Kozubowski, Podgórski (2001), *The Laplace Distribution and Generalizations*, chapter 3.
+
     >>> import numpyro.distributions as dist
     >>> d = dist.AsymmetricLaplace(0.0, 1.0, 2.0)
     >>> float(d.left_scale), float(d.right_scale)
@@ -339,6 +349,8 @@ class AsymmetricLaplaceQuantile(_AsymmetricLaplace):
     :param loc: mode and q-quantile :math:`\mu`, real.
     :param scale: :math:`b > 0`.
     :param quantile: :math:`q`, in (0, 1).
+
+    **Source:** Yu, Moyeed (2001), *Bayesian quantile regression*. Statistics and Probability Letters 54.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.AsymmetricLaplaceQuantile(1.0, 2.0, 0.3).cdf(1.0)), 4)
@@ -375,6 +387,8 @@ class Logistic(_LocationScale):
 
     :param loc: mean :math:`\mu`, real.
     :param scale: :math:`s > 0`.
+
+    **Source:** Johnson, Kotz, Balakrishnan (1995), *Continuous Univariate Distributions*, volume 2, chapter 23.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.Logistic(0.0, 1.0).cdf(0.0))
@@ -418,6 +432,8 @@ class Gumbel(_LocationScale):
     :param loc: mode :math:`\mu`, real.
     :param scale: :math:`\beta > 0`.
 
+    **Source:** Johnson, Kotz, Balakrishnan (1995), *Continuous Univariate Distributions*, volume 2, chapter 22.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.Gumbel(0.0, 1.0).mean), 4)
     0.5772
@@ -458,6 +474,9 @@ class SoftLaplace(_LocationScale):
 
     :param loc: mean :math:`\mu`, real.
     :param scale: :math:`s > 0`.
+
+    **Source:** Baten (1934), *The probability law for the sum of n independent variables, each subject to the law
+    (1/2h) sech(πx/2h)*. Bulletin of the American Mathematical Society 40.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.SoftLaplace(0.0, 1.0).variance), 4)

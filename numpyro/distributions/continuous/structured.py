@@ -49,6 +49,8 @@ class MultivariateStudentT(Distribution):
     :param loc: median :math:`\mu`, of shape ``B + (n,)`` (a scalar stands for all entries).
     :param scale_tril: :math:`L`, of shape ``B + (n, n)``, lower triangular with a positive diagonal.
 
+    **Source:** Kotz, Nadarajah (2004), *Multivariate t Distributions and Their Applications*, chapter 1.
+
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> print(dist.MultivariateStudentT(4.0, 0.0, jnp.eye(2)).variance)
     [2. 2.]
@@ -134,6 +136,9 @@ class LowRankMultivariateNormal(Distribution):
     :param loc: mean :math:`\mu`, of shape ``B + (n,)``.
     :param cov_factor: :math:`W`, of shape ``B + (n, k)``.
     :param cov_diag: :math:`d`, of shape ``B + (n,)``, positive.
+
+    **Source:** Bishop (2006), *Pattern Recognition and Machine Learning*, section 12.2, and appendix C for the
+    determinant and the inverse.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> print(dist.LowRankMultivariateNormal(jnp.zeros(2), jnp.ones((2, 1)), jnp.array([0.5, 1.0])).variance)
@@ -230,6 +235,8 @@ class MatrixNormal(Distribution):
     :param scale_tril_row: :math:`L_r`, of shape ``B + (n, n)``, lower triangular with a positive diagonal.
     :param scale_tril_column: :math:`L_c`, of shape ``B + (p, p)``, lower triangular with a positive diagonal.
 
+    **Source:** Gupta, Nagar (2000), *Matrix Variate Distributions*, chapter 2.
+
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> dist.MatrixNormal(jnp.zeros((3, 2)), jnp.eye(3), jnp.eye(2)).event_shape
     (3, 2)
@@ -304,6 +311,9 @@ class ZeroSumNormal(Distribution):
     :param scale: :math:`\sigma > 0`.
     :param event_shape: shape :math:`(n_1, n_2, \dots)` of the arrays.
 
+    **Source:** Rao (1973), *Linear Statistical Inference and Its Applications*, chapter 8, on the singular normal
+    distribution.
+
     >>> import jax, numpyro.distributions as dist
     >>> x = dist.ZeroSumNormal(1.0, (4,)).sample(jax.random.key(0))
     >>> x.shape, bool(abs(x.sum()) < 1e-6)
@@ -368,6 +378,8 @@ class CirculantNormal(Distribution):
     :param covariance_row: first row of the covariance, of shape ``B + (n,)``.
     :param covariance_rfft: its real Fourier transform, of shape ``B + (n // 2 + 1,)``, positive.
     :raises ValueError: unless exactly one of the two is given.
+
+    **Source:** Gray (2006), *Toeplitz and Circulant Matrices: A Review*, chapter 3.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> d = dist.CirculantNormal(jnp.zeros(4), covariance_row=jnp.array([2.0, 0.5, 0.0, 0.5]))
@@ -473,6 +485,9 @@ class CAR(Distribution):
     :param adj_matrix: :math:`W`, symmetric, without edges from a node to itself, each node with an edge: an array of
         shape ``B + (n, n)``, or with ``is_sparse`` a SciPy sparse matrix (or a NumPy array that is made into one).
     :param is_sparse: whether to compute with the edges only.
+
+    **Source:** Besag (1974), *Spatial interaction and the statistical analysis of lattice systems*. Journal of the
+    Royal Statistical Society B 36.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> ring = jnp.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])

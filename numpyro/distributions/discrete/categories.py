@@ -99,6 +99,8 @@ class CategoricalProbs(_CategoricalBase):
 
     :param probs: probabilities :math:`\pi`, of shape ``B + (n,)``, on the simplex.
 
+    **Source:** Bishop (2006), *Pattern Recognition and Machine Learning*, section 2.2.
+
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> round(float(dist.CategoricalProbs(jnp.array([0.2, 0.8])).log_prob(1)), 4)
     -0.2231
@@ -132,6 +134,8 @@ class CategoricalLogits(_CategoricalBase):
     .. math:: P(k) = \frac{e^{\ell_k}}{\sum_j e^{\ell_j}}
 
     :param logits: unnormalised log probabilities :math:`\ell`, of shape ``B + (n,)``.
+
+    **Source:** Bishop (2006), *Pattern Recognition and Machine Learning*, section 2.2.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> round(float(dist.CategoricalLogits(jnp.zeros(4)).entropy()), 4)
@@ -187,7 +191,7 @@ class OrderedLogistic(_CategoricalBase):
 
     .. math:: p(k) = \sigma(c_k - \eta) - \sigma(c_{k-1} - \eta), \quad k = 0, \dots, K - 1
 
-    McCullagh (1980), *Regression models for ordinal data*.
+    **Source:** McCullagh (1980), *Regression models for ordinal data*.
 
     :param predictor: :math:`\eta`, real, of shape ``B``.
     :param cutpoints: :math:`c_0 < \dots < c_{K-2}`, of shape ``B + (K - 1,)``.
@@ -269,6 +273,8 @@ class DiscreteUniform(Distribution):
 
     :param low: smallest value :math:`a`, an integer.
     :param high: largest value :math:`b \ge a`, an integer.
+
+    **Source:** Johnson, Kemp, Kotz (2005), *Univariate Discrete Distributions*, chapter 6.
 
     >>> import numpyro.distributions as dist
     >>> print(dist.DiscreteUniform(1, 6).enumerate_support(), float(dist.DiscreteUniform(1, 6).mean))
@@ -395,6 +401,8 @@ class MultinomialProbs(_MultinomialBase):
     :param total_count: number of draws :math:`n`, a non-negative integer, of shape ``B``.
     :param total_count_max: an upper bound of ``total_count``; if this one is traced, few draws are faster with it.
 
+    **Source:** Johnson, Kotz, Balakrishnan (1997), *Discrete Multivariate Distributions*, chapter 35.
+
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> print(dist.MultinomialProbs(jnp.array([0.25, 0.75]), 8).mean)
     [2. 6.]
@@ -429,6 +437,8 @@ class MultinomialLogits(_MultinomialBase):
     :param logits: unnormalised log probabilities :math:`\ell`, of shape ``B + (m,)``.
     :param total_count: number of draws :math:`n`, a non-negative integer, of shape ``B``.
     :param total_count_max: an upper bound of ``total_count``; if this one is traced, few draws are faster with it.
+
+    **Source:** Johnson, Kotz, Balakrishnan (1997), *Discrete Multivariate Distributions*, chapter 35.
 
     >>> import jax.numpy as jnp, numpyro.distributions as dist
     >>> print(dist.MultinomialLogits(jnp.zeros(2), 8).mean)

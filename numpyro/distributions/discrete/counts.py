@@ -32,6 +32,8 @@ class Poisson(Distribution):
     :param is_sparse: whether most values are 0; then :meth:`log_prob` of a concrete array computes logarithms only for
         the others.
 
+    **Source:** Johnson, Kemp, Kotz (2005), *Univariate Discrete Distributions*, chapter 4.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.Poisson(3.0).log_prob(0)), 4)
     -3.0

@@ -67,6 +67,8 @@ class BernoulliProbs(_BernoulliBase):
 
     :param probs: probability :math:`\pi` of 1, in [0, 1].
 
+    **Source:** Johnson, Kemp, Kotz (2005), *Univariate Discrete Distributions*, chapter 3.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.BernoulliProbs(0.3).log_prob(0)), 4)
     -0.3567
@@ -101,6 +103,8 @@ class BernoulliLogits(_BernoulliBase):
     .. math:: P(k) = \pi^k (1 - \pi)^{1 - k}, \quad \pi = \frac{1}{1 + e^{-\ell}}, \quad k \in \{0, 1\}
 
     :param logits: log odds :math:`\ell` of 1, real.
+
+    **Source:** Johnson, Kemp, Kotz (2005), *Univariate Discrete Distributions*, chapter 3.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.BernoulliLogits(0.0).log_prob(1)), 4)
@@ -208,6 +212,8 @@ class BinomialProbs(_BinomialBase):
     :param probs: probability of success :math:`\pi`, in [0, 1].
     :param total_count: number of trials :math:`n`, a non-negative integer.
 
+    **Source:** Johnson, Kemp, Kotz (2005), *Univariate Discrete Distributions*, chapter 3.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.BinomialProbs(0.5, 2).log_prob(1)), 4)
     -0.6931
@@ -235,6 +241,8 @@ class BinomialLogits(_BinomialBase):
 
     :param logits: log odds :math:`\ell` of success, real.
     :param total_count: number of trials :math:`n`, a non-negative integer.
+
+    **Source:** Johnson, Kemp, Kotz (2005), *Univariate Discrete Distributions*, chapter 3.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.BinomialLogits(0.0, 2).log_prob(1)), 4)
@@ -308,6 +316,8 @@ class GeometricProbs(_GeometricBase):
 
     :param probs: probability of success :math:`\pi`, in (0, 1].
 
+    **Source:** Johnson, Kemp, Kotz (2005), *Univariate Discrete Distributions*, chapter 5.
+
     >>> import numpyro.distributions as dist
     >>> float(dist.GeometricProbs(0.25).mean)
     3.0
@@ -351,6 +361,8 @@ class GeometricLogits(_GeometricBase):
     .. math:: P(k) = \pi (1 - \pi)^k, \quad \pi = \frac{1}{1 + e^{-\ell}}, \quad k = 0, 1, \dots
 
     :param logits: log odds :math:`\ell` of success, real.
+
+    **Source:** Johnson, Kemp, Kotz (2005), *Univariate Discrete Distributions*, chapter 5.
 
     >>> import numpyro.distributions as dist
     >>> float(dist.GeometricLogits(0.0).mean)

@@ -177,6 +177,9 @@ class ZeroInflatedProbs(_ZeroInflated):
     :param base_dist: a univariate discrete distribution, with mass :math:`f`.
     :param gate: probability :math:`\theta` of an extra zero, in [0, 1].
 
+    **Source:** Lambert (1992), *Zero-inflated Poisson regression, with an application to defects in manufacturing*.
+    Technometrics 34.
+
     >>> import numpyro.distributions as dist
     >>> round(float(dist.ZeroInflatedProbs(dist.Bernoulli(0.5), 0.5).log_prob(0)), 4)
     -0.2877
@@ -196,6 +199,9 @@ class ZeroInflatedLogits(_GatedByLogits, _ZeroInflated):
 
     :param base_dist: a univariate discrete distribution.
     :param gate_logits: log odds :math:`\ell` of an extra zero, real.
+
+    **Source:** Lambert (1992), *Zero-inflated Poisson regression, with an application to defects in manufacturing*.
+    Technometrics 34.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.ZeroInflatedLogits(dist.Bernoulli(0.5), 0.0).log_prob(0)), 4)
@@ -245,7 +251,7 @@ class ZeroInflatedPoisson(ZeroInflatedProbs):
     .. math:: p(0) = \theta + (1 - \theta) e^{-\lambda}, \quad
         p(k) = (1 - \theta) \frac{\lambda^k e^{-\lambda}}{k!} \text{ for } k > 0
 
-    Lambert (1992), *Zero-inflated Poisson regression, with an application to defects in manufacturing*.
+    **Source:** Lambert (1992), *Zero-inflated Poisson regression, with an application to defects in manufacturing*.
 
     :param gate: probability :math:`\theta` of an extra zero, in [0, 1].
     :param rate: rate :math:`\lambda > 0`.
@@ -364,7 +370,7 @@ class HurdleProbs(_Hurdle):
     For a continuous base :math:`f(0)` is no probability, and the denominator is 1: the density is with respect to
     Lebesgue measure plus a point mass at zero.
 
-    Mullahy (1986), *Specification and testing of some modified count data models*.
+    **Source:** Mullahy (1986), *Specification and testing of some modified count data models*.
 
     :param base_dist: a univariate distribution, with mass or density :math:`f`.
     :param gate: probability :math:`\theta` of zero, in [0, 1].
@@ -388,6 +394,9 @@ class HurdleLogits(_GatedByLogits, _Hurdle):
 
     :param base_dist: a univariate distribution.
     :param gate_logits: log odds :math:`\ell` of zero, real.
+
+    **Source:** Mullahy (1986), *Specification and testing of some modified count data models*. Journal of Econometrics
+    33.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.HurdleLogits(dist.Poisson(2.0), 0.0).log_prob(0)), 4)
@@ -429,6 +438,9 @@ class HurdlePoisson(HurdleProbs):
 
     :param gate: probability :math:`\theta` of zero, in [0, 1].
     :param rate: rate :math:`\lambda > 0` of the Poisson distribution before zero is excluded.
+
+    **Source:** Mullahy (1986), *Specification and testing of some modified count data models*. Journal of Econometrics
+    33.
 
     >>> import numpyro.distributions as dist
     >>> round(float(dist.HurdlePoisson(0.5, 2.0).mean), 4)

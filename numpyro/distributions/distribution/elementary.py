@@ -30,6 +30,8 @@ class Delta(Distribution):
     :param log_density: log density :math:`c` at the point, real, of batch shape.
     :param event_dim: number of event dimensions of ``v``.
 
+    **Source:** Dillon et al. (2017), *TensorFlow Distributions*, arXiv:1711.10604.
+
     >>> import numpyro.distributions as dist
     >>> print(dist.Delta(2.0).log_prob(2.0), dist.Delta(2.0).log_prob(3.0))
     0.0 -inf
@@ -84,6 +86,9 @@ class Unit(Distribution):
 
     :param log_factor: log weight :math:`c`, real, of batch shape.
 
+    **Source:** Phan, Pradhan, Jankowiak (2019), *Composable effects for flexible and accelerated probabilistic
+    programming in NumPyro*, arXiv:1912.11554.
+
     >>> import numpyro.distributions as dist
     >>> print(dist.Unit(-1.5).log_prob(jnp.zeros((0,))))
     -1.5
@@ -113,6 +118,8 @@ class ImproperUniform(Distribution):
     :param event_shape: event shape.
 
     It cannot be sampled; initialise such a site by :func:`~numpyro.infer.init_to_uniform` or by a value.
+
+    **Source:** Gelman et al. (2013), *Bayesian Data Analysis*, section 2.8.
 
     >>> import numpyro.distributions as dist
     >>> d = dist.ImproperUniform(dist.constraints.ordered_vector, (5,), (3,))

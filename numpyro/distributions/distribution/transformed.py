@@ -56,6 +56,9 @@ class TransformedDistribution(Wrapper):
         vectors or matrices.
     :param transforms: a :class:`~numpyro.distributions.transforms.Transform` or a list of them, first to last.
 
+    **Source:** Papamakarios et al. (2021), *Normalizing flows for probabilistic modeling and inference*, section 2.1.
+    Journal of Machine Learning Research 22.
+
     >>> import numpyro.distributions as dist
     >>> from numpyro.distributions.transforms import AffineTransform, ExpTransform
     >>> d = dist.TransformedDistribution(dist.Normal(0.0, 1.0), [AffineTransform(1.0, 2.0), ExpTransform()])
@@ -263,6 +266,8 @@ class FoldedDistribution(TransformedDistribution):
     The density is ``p(y) + p(-y)`` for ``y >= 0``, with ``p`` the density of the base.
 
     :param base_dist: a univariate distribution on the real line.
+
+    **Source:** Leone, Nelson, Nottingham (1961), *The folded normal distribution*. Technometrics 3.
 
     >>> import numpyro.distributions as dist
     >>> normal = dist.Normal(1.0, 2.0)

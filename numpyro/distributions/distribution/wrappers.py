@@ -28,6 +28,8 @@ class ExpandedDistribution(Distribution):
     :param base_dist: the distribution to repeat.
     :param batch_shape: the new batch shape; the one of ``base_dist`` must broadcast to it.
 
+    **Source:** Dillon et al. (2017), *TensorFlow Distributions*, arXiv:1711.10604, on the semantics of shapes.
+
     >>> import jax, numpyro.distributions as dist
     >>> d = dist.ExpandedDistribution(dist.Normal(jax.numpy.zeros((3, 1)), 1.0), (4, 3, 2))
     >>> d.sample(jax.random.key(0)).shape
@@ -189,6 +191,8 @@ class Independent(Wrapper):
     :param reinterpreted_batch_ndims: how many, counted from the right.
     :raises ValueError: if the distribution has fewer batch dimensions.
 
+    **Source:** Dillon et al. (2017), *TensorFlow Distributions*, arXiv:1711.10604, on the semantics of shapes.
+
     >>> import numpyro.distributions as dist
     >>> d = dist.Independent(dist.Normal(0.0, 1.0).expand([5, 3]), 1)
     >>> d.batch_shape, d.event_shape
@@ -281,6 +285,9 @@ class MaskedDistribution(Wrapper):
 
     :param base_dist: the distribution.
     :param mask: :math:`m`, a boolean, or a boolean array that broadcasts with the batch shape.
+
+    **Source:** Phan, Pradhan, Jankowiak (2019), *Composable effects for flexible and accelerated probabilistic
+    programming in NumPyro*, arXiv:1912.11554.
 
     >>> import numpyro.distributions as dist
     >>> print(dist.Normal(0.0, 1.0).expand([3]).mask([True, False, True]).log_prob(0.0))
