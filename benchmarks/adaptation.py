@@ -15,10 +15,9 @@ from collections.abc import Iterable
 import json
 from pathlib import Path
 from statistics import median
-import subprocess
 from typing import Any
 
-from mcmc import LIBRARIES, ROOT, interpreter
+from environments import ROOT, interpreter, run
 
 BASELINE = "NumPyro 0.22.0"
 VARIANTS = {BASELINE: None, "welford": "welford", "fisher": "fisher", "fisher_low_rank": "fisher_low_rank"}
@@ -32,15 +31,14 @@ def names(variable: str) -> tuple[str, ...]:
     return tuple(quoted)
 
 
-def measure(python: str, mass_adaptation: str | None, models: Iterable[str], options: list[str]) -> list[dict]:
+def measure(
+    environment: str, python: str, mass_adaptation: str | None, models: Iterable[str], options: list[str]
+) -> list[dict]:
     """One process for all models, since no time is measured."""
     command = [python, str(ROOT / "benchmarks/measure_adaptation.py"), *models, *options]
     if mass_adaptation is not None:
         command += ["--mass-adaptation", mass_adaptation]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in run(environment, command).splitlines() if line.startswith("{")]
 
 
 def table(rows: list[dict[str, Any]], models: Iterable[str], correlated: Iterable[str]) -> list[str]:
@@ -90,10 +88,10 @@ def main() -> None:
             f"--num-samples={arguments.num_samples}",
         ]
         for variant in arguments.variants:
-            library = LIBRARIES[BASELINE if variant == BASELINE else "this repository"]
-            python = interpreter(library, given)
+            environment = "peers" if variant == BASELINE else "this"
+            python = interpreter(environment, given)
             for model in arguments.models:
-                (row,) = measure(python, VARIANTS[variant], [model], options)
+                (row,) = measure(environment, python, VARIANTS[variant], [model], options)
                 rows.append({"variant": variant, **row})
                 if arguments.output:
                     with arguments.output.open("a") as file:

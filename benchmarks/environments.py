@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -40,3 +41,15 @@ def jax_version(given: dict[str, str]) -> str:
     return subprocess.run(
         [python, "-c", "import jax; print(jax.__version__)"], check=True, capture_output=True, text=True
     ).stdout.strip()
+
+
+def run(environment: str, command: list[str]) -> str:
+    """What a command prints that runs in an environment of :data:`PACKAGES`. Its Python finds no packages elsewhere: a
+    ``PYTHONPATH`` would give one library the name of the other."""
+    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if environment == "this":
+        surroundings["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, env=surroundings)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    return done.stdout

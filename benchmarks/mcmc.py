@@ -14,11 +14,10 @@ import argparse
 import json
 from pathlib import Path
 from statistics import median
-import subprocess
 import tempfile
 from typing import Any, NamedTuple
 
-from environments import ROOT, interpreter
+from environments import ROOT, interpreter, run
 
 MODELS = (
     "eight_schools",
@@ -63,19 +62,12 @@ COLUMNS = {
 }
 
 
-def measure(python: str, sampler: str, model: str, data: str, options: list[str]) -> dict[str, Any]:
-    if sampler == "nutpie":
+def measure(library: Library, python: str, model: str, data: str, options: list[str]) -> dict[str, Any]:
+    if library.sampler == "nutpie":
         command = [python, str(ROOT / "benchmarks/measure_nutpie.py"), model, data]
     else:
-        command = [python, str(ROOT / "benchmarks/measure.py"), model, "--sampler", sampler, *options]
-    return json.loads(run(command).splitlines()[-1])
-
-
-def run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    return done.stdout
+        command = [python, str(ROOT / "benchmarks/measure.py"), model, "--sampler", library.sampler, *options]
+    return json.loads(run(library.environment, command).splitlines()[-1])
 
 
 def table(results: dict[str, list[dict[str, Any]]]) -> list[str]:
@@ -125,11 +117,11 @@ def main() -> None:
     directory = Path(tempfile.mkdtemp())
     for model in arguments.models:
         data = str(directory / f"{model}.npz")
-        run([pythons["this repository"], str(ROOT / "benchmarks/models.py"), model, data])
+        run("this", [pythons["this repository"], str(ROOT / "benchmarks/models.py"), model, data])
         results: dict[str, list[dict[str, Any]]] = {name: [] for name in libraries}
         for _ in range(arguments.repeat):
             for name, library in libraries.items():
-                result = measure(pythons[name], library.sampler, model, data, options)
+                result = measure(library, pythons[name], model, data, options)
                 results[name].append(result)
                 if arguments.output:
                     with arguments.output.open("a") as file:

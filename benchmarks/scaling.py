@@ -13,12 +13,11 @@ import argparse
 from collections.abc import Callable
 import json
 from pathlib import Path
-import subprocess
 import sys
 import time
 from typing import Any
 
-from environments import ROOT, interpreter
+from environments import ROOT, interpreter, run
 
 AXES: dict[str, tuple[int, ...]] = {
     "draws": (100, 1_000, 10_000, 100_000),
@@ -137,10 +136,7 @@ def main() -> None:
                     continue
                 command = [interpreter(environment, given), str(ROOT / "benchmarks/scaling.py")]
                 command += ["--measure", axis, str(size), method]
-                done = subprocess.run(command, capture_output=True, text=True)
-                if done.returncode:
-                    raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-                point = json.loads(done.stdout.splitlines()[-1])
+                point = json.loads(run(environment, command).splitlines()[-1])
                 results[axis][name][size] = point
                 if point["first"] > LIMIT:
                     over.add(name)

@@ -26,6 +26,11 @@ import numpy as np
 
 from numpyro._shapes import shape_of
 
+try:
+    from jax.extend.core import get_opaque_trace_state
+except ImportError:  # JAX before 0.10
+    from jax.core import get_opaque_trace_state
+
 __all__ = [
     "cached_by",
     "check_model_guide_match",
@@ -39,6 +44,7 @@ __all__ = [
     "format_shapes",
     "identity",
     "is_prng_key",
+    "is_tracing",
     "maybe_jit",
     "nested_attrgetter",
     "not_jax_tracer",
@@ -53,6 +59,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+_OUTSIDE = get_opaque_trace_state()
 _PACKAGE = str(Path(__file__).parent) + os.sep
 _CACHE_SIZE = 128
 
@@ -162,6 +169,15 @@ def not_jax_tracer(x: Any) -> bool:
     True
     """
     return not isinstance(x, jax.core.Tracer)
+
+
+def is_tracing() -> bool:
+    """Whether this is called within a function that JAX transforms.
+
+    >>> is_tracing(), jax.jit(lambda: jnp.array(is_tracing()))().item()
+    (False, True)
+    """
+    return bool(get_opaque_trace_state() != _OUTSIDE)
 
 
 def is_prng_key(key: Any) -> bool:

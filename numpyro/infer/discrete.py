@@ -31,6 +31,7 @@ import numpy as np
 from numpyro._shapes import shape_of
 from numpyro.infer.conditioning import finite_support, with_conditioning
 from numpyro.infer.potential import site_log_prob
+from numpyro.infer.random_words import below, derived_key, exponential, gumbel, hashed_words, next_words, seed_of
 from numpyro.primitives import Messenger
 
 __all__ = ["DiscreteProposal", "DiscreteTarget", "discrete_gibbs_sweep", "select_discrete_proposal"]
@@ -85,7 +86,7 @@ class DiscreteProposal:
         :param support_size: number of values that it can take: ``lowest``, ``lowest + step`` and so on.
         :returns: a new random key; the proposed values; their potential energy; the logarithm of the acceptance ratio.
         """
-        rng_key, own_key = jax.random.split(rng_key)
+        seed, rng_key = seed_of(rng_key), derived_key(rng_key, 0)
         flat, unravel = _flatten(z)
         current = jnp.round((flat[idx] - lowest) / step).astype(jnp.int32)
 
@@ -99,16 +100,16 @@ class DiscreteProposal:
         others = jnp.asarray(support_size - 1, jnp.int32)
         if self.random_walk:
             count = others if self.modified else others + 1
-            number = jax.random.randint(own_key, (), 0, jnp.maximum(count, 1))
+            number = below(hashed_words(seed, jnp.asarray(0)), jnp.maximum(count, 1))
             number = number + (number >= current) if self.modified else number
             number = jnp.where(count > 0, number, current)
             energy = energy_of(number)
             return rng_key, moved(number), energy, potential_energy - energy
-        number, energy, log_ratio = self._conditional(own_key, current, potential_energy, energy_of, others)
+        number, energy, log_ratio = self._conditional(seed, current, potential_energy, energy_of, others)
         return rng_key, moved(number), energy, log_ratio
 
     def _conditional(
-        self, rng_key: Any, current: Any, potential_energy: Any, energy_of: Callable[..., Any], others: Any
+        self, seed: Any, current: Any, potential_energy: Any, energy_of: Callable[..., Any], others: Any
     ) -> tuple[Any, Any, Any]:
         """Draw from the conditional distribution by the largest of Gumbel-perturbed log weights, which needs the
         weights one block after the other.
@@ -122,9 +123,6 @@ class DiscreteProposal:
         nothing = jnp.full((), -jnp.inf, dtype)
         lanes = np.arange(self.width, dtype=np.int32)
 
-        def gumbel(key: Any, size: int) -> jax.Array:
-            return jax.random.gumbel(key, (size,), dtype)
-
         def block(start: Any, carry: Any) -> Any:
             number, energy, weight, score, rest = carry
             candidates = start + lanes
@@ -132,8 +130,7 @@ class DiscreteProposal:
             exists = start + lanes < others
             energies = jax.vmap(energy_of)(jnp.where(exists, candidates, current))
             weights = jnp.where(exists, base - energies, -jnp.inf)
-            noise = gumbels[1:] if self.is_bounded else gumbel(jax.random.fold_in(rng_key, start), self.width)
-            scores = weights + noise
+            scores = weights + gumbel(hashed_words(seed, candidates), dtype)
             best = jnp.argmax(scores)
             wins = scores[best] > score
             beaten = jnp.where(lanes == best, -jnp.inf, weights)
@@ -143,8 +140,7 @@ class DiscreteProposal:
             chosen = jax.tree.map(lambda a, b: jnp.where(wins, a, b), new, (number, energy, weight, score))
             return *chosen, rest
 
-        gumbels = gumbel(rng_key, 1 + self.width * self.is_bounded)
-        score = nothing if self.modified else own + gumbels[0]
+        score = nothing if self.modified else own + gumbel(hashed_words(seed, current), dtype)
         carry = (current, potential_energy, own, score, nothing)
         if self.is_bounded:
             carry = block(0, carry)
@@ -205,15 +201,14 @@ def discrete_gibbs_sweep(
 
 def _sweep(rng_key: Any, z: Any, potential_energy: Any, count: int, propose: Callable[..., Any]) -> Any:
     """Update ``count`` elements in random order by ``propose(key, z, energy, number)`` and Metropolis's rule."""
-    order_key, key = jax.random.split(rng_key)
-    order = jax.random.permutation(order_key, count) if count > 1 else jnp.zeros(1, jnp.int32)
-    keys = jax.random.split(key, count)
+    key, words = next_words(rng_key, count)
+    order = jnp.argsort(words)
     energy = jnp.asarray(potential_energy)
 
     def update(j: Any, carry: Any) -> Any:
         z, energy = carry
-        key, new, new_energy, log_ratio = propose(keys[j], z, energy, order[j])
-        accept = -jax.random.exponential(key, (), energy.dtype) < log_ratio
+        next_key, new, new_energy, log_ratio = propose(derived_key(key, j), z, energy, order[j])
+        accept = -exponential(hashed_words(seed_of(next_key), jnp.asarray(0)), energy.dtype) < log_ratio
         return jax.tree.map(lambda a, b: jnp.where(accept, a, b).astype(b.dtype), (new, new_energy), (z, energy))
 
     return lax.fori_loop(0, count, update, (jax.tree.map(jnp.asarray, z), energy))

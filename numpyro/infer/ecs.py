@@ -28,6 +28,7 @@ from numpyro.infer.conditioning import (
 from numpyro.infer.ecs_proxies import (
     ScaledLikelihood,
     TaylorProxy,
+    block_words,
     check_reference,
     log_likelihoods_by_plate,
     new_block,
@@ -39,6 +40,7 @@ from numpyro.infer.gibbs import ByShapes
 from numpyro.infer.hmc import HMC
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.potential import UNCONSTRAINED_PARAMS, build_potential
+from numpyro.infer.random_words import derived_key, next_words, uniform
 from numpyro.primitives import Messenger, apply_stack, factor
 
 __all__ = ["HMCECS", "HMCECSState", "estimate_likelihood"]
@@ -333,11 +335,10 @@ class HMCECS(ByShapes, MCMCKernel):
         :param init_params: where to start, in unconstrained space.
         """
         plates = self._plates(model_args, model_kwargs)
-        rng_key, hmc_key, *keys = jax.random.split(rng_key, 2 + len(plates))
-        indices = {
-            name: jax.random.randint(key, (count,), 0, size)
-            for (name, (size, count)), key in zip(plates.items(), keys, strict=True)
-        }
+        hmc_key = derived_key(rng_key, 0)
+        # A single block is the whole subsample.
+        rng_key, words = next_words(rng_key, block_words(plates, 1))
+        indices, _ = new_block(plates, 1, words)
         gibbs_state = self._proxy_state(indices, model_args, model_kwargs)
         given = self._given(indices, gibbs_state, model_kwargs)
         hmc_state = self._inner.find_start(hmc_key, num_warmup, init_params, model_args, given)
@@ -361,14 +362,15 @@ class HMCECS(ByShapes, MCMCKernel):
     def sample(self, state: HMCECSState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]) -> HMCECSState:
         """Propose a new subsample, then run the inner kernel."""
         plates = self._plates(model_args, model_kwargs)
-        rng_key, block_key, accept_key, hmc_key = jax.random.split(state.rng_key, 4)
-        fresh, starts = new_block(plates, self._num_blocks, block_key)
+        hmc_key = derived_key(state.rng_key, 0)
+        rng_key, words = next_words(state.rng_key, 1 + block_words(plates, self._num_blocks))
+        fresh, starts = new_block(plates, self._num_blocks, words[1:])
         proposed = replaced(state.indices, fresh, starts), self._updated(state, fresh, starts, model_args, model_kwargs)
         energy_of = self._inner.get_potential_fn(model_args, self._given(*proposed, model_kwargs))
         energy = jnp.asarray(energy_of(state.z), state.hmc_state.potential_energy.dtype)
         ratio = jnp.exp(state.hmc_state.potential_energy - energy)
         accept_prob = jnp.where(jnp.isnan(ratio), 0, jnp.minimum(1, ratio))
-        accept = jax.random.uniform(accept_key, (), accept_prob.dtype) < accept_prob
+        accept = uniform(words[0], accept_prob.dtype) < accept_prob
         indices, gibbs_state = jax.tree.map(
             lambda a, b: jnp.where(accept, a, b), proposed, (state.indices, state.gibbs_state)
         )

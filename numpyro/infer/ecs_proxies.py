@@ -32,6 +32,7 @@ import numpy as np
 
 from numpyro.infer.conditioning import listed
 from numpyro.infer.potential import site_log_prob
+from numpyro.infer.random_words import below, next_words
 
 __all__ = [
     "TaylorOneProxyState",
@@ -265,22 +266,26 @@ def block_update(
     :param gibbs_sites: indices by plate.
     :param gibbs_state: state of the proxy, which is returned as it is.
     """
-    fresh, starts = new_block(plate_sizes, num_blocks, rng_key)
+    _, words = next_words(rng_key, block_words(plate_sizes, num_blocks))
+    fresh, starts = new_block(plate_sizes, num_blocks, words)
     return replaced(gibbs_sites, fresh, starts), gibbs_state
 
 
-def new_block(plate_sizes: PlateSizes, num_blocks: int, rng_key: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def block_words(plate_sizes: PlateSizes, num_blocks: int) -> int:
+    """How many random words :func:`new_block` needs."""
+    return sum(1 + math.ceil(count / num_blocks) for _, count in plate_sizes.values())
+
+
+def new_block(plate_sizes: PlateSizes, num_blocks: int, words: jax.Array) -> tuple[dict[str, Any], dict[str, Any]]:
     """New indices for one block of each subsample, and where they belong. If the number of blocks does not divide the
     subsample's size, the last block overlaps the one before."""
-    fresh, starts = {}, {}
-    for (name, (size, count)), key in zip(
-        plate_sizes.items(), jax.random.split(rng_key, len(plate_sizes)), strict=True
-    ):
+    fresh, starts, used = {}, {}, 0
+    for name, (size, count) in plate_sizes.items():
         length = math.ceil(count / num_blocks)
-        block_key, index_key = jax.random.split(key)
-        block = jax.random.randint(block_key, (), 0, math.ceil(count / length))
+        block = below(words[used], math.ceil(count / length))
         starts[name] = jnp.minimum(block * length, count - length)
-        fresh[name] = jax.random.randint(index_key, (length,), 0, size)
+        fresh[name] = below(words[used + 1 : used + 1 + length], size)
+        used += 1 + length
     return fresh, starts
 
 

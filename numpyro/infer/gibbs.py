@@ -47,6 +47,7 @@ from numpyro.infer.discrete import (
 from numpyro.infer.hmc import HMC
 from numpyro.infer.initialization import first_valid, given_values
 from numpyro.infer.kernel import MCMCKernel
+from numpyro.infer.random_words import derived_key
 from numpyro.util import identity
 
 __all__ = [
@@ -177,7 +178,7 @@ class CustomGibbs(MCMCKernel):
         self, state: CustomGibbsState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]
     ) -> CustomGibbsState:
         """Call ``gibbs_fn`` with the values of the other sites."""
-        rng_key, own_key = jax.random.split(state.rng_key)
+        own_key, rng_key = (derived_key(state.rng_key, number) for number in range(2))
         others = model_kwargs.get(GIBBS_SITES_KWARG, {})
         new = self.gibbs_fn(rng_key=own_key, gibbs_sites=dict(state.z), hmc_sites=dict(others))
         return CustomGibbsState(_checked(new, state.z), rng_key)
@@ -342,7 +343,7 @@ class DiscreteGibbs(ByShapes, MCMCKernel):
         self, state: DiscreteGibbsState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]
     ) -> DiscreteGibbsState:
         """Update each element once."""
-        rng_key, own_key = jax.random.split(state.rng_key)
+        own_key, rng_key = (derived_key(state.rng_key, number) for number in range(2))
         target = self.target(model_args, model_kwargs)
         z, energy = target.sweep(
             self.proposal, own_key, state.z, state.potential_energy, model_args, model_kwargs or {}
@@ -619,7 +620,7 @@ class Gibbs(ByShapes, MCMCKernel):
                     f"{listed(missing)}. Give them all, in unconstrained space, or none."
                 )
         fixed = {name: value for name, value in fixed.items() if name in layout.shapes}
-        prior_key, *keys = jax.random.split(rng_key, len(self._blocks) + 1)
+        prior_key, *keys = (derived_key(rng_key, number) for number in range(len(self._blocks) + 1))
 
         def attempt(key: Any) -> GibbsState:
             recorded = drawn_trace(self._conditioned, key, model_args, model_kwargs, fixed)
@@ -671,7 +672,7 @@ class Gibbs(ByShapes, MCMCKernel):
     def sample(self, state: GibbsState, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]) -> GibbsState:
         """Run each block's kernel once."""
         layout = self._layout(model_args, model_kwargs)
-        rng_key, *keys = jax.random.split(state.rng_key, len(self._blocks) + 1)
+        rng_key, *keys = (derived_key(state.rng_key, number) for number in range(len(self._blocks) + 1))
         before = values = self._values(state.block_states, layout, model_args, model_kwargs)
         states = []
         for i, ((kernel, _), own) in enumerate(zip(self._blocks, layout.sites, strict=True)):

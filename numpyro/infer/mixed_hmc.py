@@ -22,7 +22,7 @@ from numpyro.infer.gibbs import DiscreteGibbsState, GibbsState
 from numpyro.infer.hmc import HMC, NUTS, HMCProgram
 from numpyro.infer.hmc_gibbs import DiscreteHMCGibbs
 from numpyro.infer.kernel import MCMCKernel
-from numpyro.infer.random_words import hashed_uniform
+from numpyro.infer.random_words import below, derived_key, exponential, hashed_uniform, next_words
 from numpyro.infer.trajectory import Outcome, Proposal
 
 __all__ = ["MixedHMC", "MixedHMCState"]
@@ -68,7 +68,6 @@ class _Motion(NamedTuple):
     discrete: Any
     energies: Any
     gained: Any
-    rng_key: Any
 
 
 class MixedHMC(MCMCKernel):
@@ -220,7 +219,7 @@ class MixedHMC(MCMCKernel):
         sampler = program.sampler
         values = self._values(program, continuous, model_args, with_conditioning(kwargs, discrete))
         target = self._parts.blocks[0][0].target(model_args, with_conditioning(kwargs, values))  # type: ignore[attr-defined]
-        rng_key, hmc_key, discrete_key = jax.random.split(state.rng_key, 3)
+        rng_key, hmc_key, discrete_key = (derived_key(state.rng_key, number) for number in range(3))
         zero = jnp.zeros((), jnp.int32)
         phase = jnp.full((), RUN, jnp.int32)
         if sampler.find_step_size:
@@ -288,14 +287,14 @@ class MixedHMC(MCMCKernel):
         count = target.count
         updates = count if self.num_discrete_updates is None else self.num_discrete_updates
         proposal = target.fitted(self._parts.blocks[0][0].proposal)  # type: ignore[attr-defined]
-        order_key, time_key, energy_key, key = jax.random.split(rng_key, 4)
-        order = jax.random.permutation(order_key, count) if count > 1 else jnp.zeros(1, jnp.int32)
+        key, words = next_words(rng_key, 2 * count + updates)
+        order = jnp.argsort(words[:count])
         point, dtype = start["point"], sampler.space.dtype
         num_steps, step_size = start["limit"], start["step_size"]
         rounds = jnp.where(chain.phase == RUN, updates, 0)
         # After how many leapfrog steps each update takes place. Backwards in time the distribution is the same. Were
         # they evenly spread, modified proposals, which go to and fro between two values, might always come back.
-        times = jnp.sort(jax.random.randint(time_key, (updates,), 0, num_steps + 1))
+        times = jnp.sort(below(words[2 * count :], num_steps + 1))
         times = jnp.append(times, num_steps)
 
         def step(motion: _Motion, size: Any) -> _Motion:
@@ -316,8 +315,8 @@ class MixedHMC(MCMCKernel):
             lowest, spacing, size = (
                 jnp.asarray(part)[element] for part in target.supports(motion.discrete, args, given)
             )
-            key, new, energy, log_ratio = proposal(
-                motion.rng_key, motion.discrete, current, potential_fn, element, size, lowest, spacing
+            _, new, energy, log_ratio = proposal(
+                derived_key(key, number), motion.discrete, current, potential_fn, element, size, lowest, spacing
             )
             accept = motion.energies[element] > -log_ratio
             spent = jnp.where(accept, log_ratio, 0).astype(dtype)
@@ -325,7 +324,6 @@ class MixedHMC(MCMCKernel):
                 discrete=jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, motion.discrete),
                 energies=motion.energies.at[element].add(spent),
                 gained=motion.gained + jnp.where(accept, energy - current, 0).astype(dtype),
-                rng_key=key,
             )
 
         def advance(carry: tuple[Any, _Motion]) -> tuple[Any, _Motion]:
@@ -350,9 +348,8 @@ class MixedHMC(MCMCKernel):
             point.gradient,
             jnp.zeros((), jnp.int32),
             discrete,
-            jax.random.exponential(energy_key, (count,), dtype),
+            exponential(words[count : 2 * count], dtype),
             zero,
-            key,
         )
         carry = strongly_typed((jnp.zeros((), jnp.int32), motion))
         _, motion = lax.while_loop(lambda c: c[0] <= rounds, lambda c: strongly_typed(advance(c)), carry)

@@ -16,7 +16,19 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["derived_key", "hashed_uniform", "key_data", "next_words", "normal", "uniform"]
+__all__ = [
+    "below",
+    "derived_key",
+    "exponential",
+    "gumbel",
+    "hashed_uniform",
+    "hashed_words",
+    "key_data",
+    "next_words",
+    "normal",
+    "seed_of",
+    "uniform",
+]
 
 _GOLDEN = 0x9E3779B9
 
@@ -33,7 +45,7 @@ def next_words(key: Any, count: int) -> tuple[Any, jax.Array]:
     return _key_of(key, words[:size]), words[size:]
 
 
-def derived_key(key: Any, number: jax.Array) -> Any:
+def derived_key(key: Any, number: Any) -> Any:
     """A random key for each number, at the price of a few integer operations.
 
     The words of the hashed number are added to those of the key. The generators behind ``jax.random`` are made so that
@@ -41,7 +53,9 @@ def derived_key(key: Any, number: jax.Array) -> Any:
     """
     data = key_data(key)
     lanes = np.arange(1, data.size + 1, dtype=np.uint32) * np.uint32(_GOLDEN)
-    hashed = _scramble(_scramble(number.astype(jnp.uint32) + 1) + lanes.reshape(data.shape))
+    if isinstance(number, int):
+        number = np.full(data.shape, number & 0xFFFFFFFF, np.uint32)
+    hashed = _scramble(_scramble(number.astype(np.uint32) + np.uint32(1)) + lanes.reshape(data.shape))
     return _key_of(key, data + hashed)
 
 
@@ -59,9 +73,18 @@ def _key_of(prototype: Any, words: jax.Array) -> Any:
 
 def normal(words: jax.Array, dtype: Any) -> jax.Array:
     """Standard normal numbers: the quantile function at the centres of ``2^23`` cells, in double precision ``2^31``."""
+    return (np.sqrt(2) * lax.erf_inv(2 * _centres(words, dtype) - 1)).astype(dtype)
+
+
+def gumbel(words: jax.Array, dtype: Any) -> jax.Array:
+    """Numbers with the standard Gumbel distribution: the quantile function at the same centres."""
+    return -jnp.log(-jnp.log(_centres(words, dtype)))
+
+
+def _centres(words: jax.Array, dtype: Any) -> jax.Array:
+    """Centres of ``2^23`` cells of ``(0, 1)``, in double precision ``2^31``."""
     bits = 23 if jnp.finfo(dtype).bits == 32 else 31
-    odd = ((words >> (32 - bits)) << 1 | 1).astype(dtype)
-    return (np.sqrt(2) * lax.erf_inv(odd * 2.0**-bits - 1)).astype(dtype)
+    return ((words >> (32 - bits)) << 1 | 1).astype(dtype) * 2.0 ** -(bits + 1)
 
 
 def uniform(words: jax.Array, dtype: Any) -> jax.Array:
@@ -69,16 +92,37 @@ def uniform(words: jax.Array, dtype: Any) -> jax.Array:
     return (words >> 8).astype(dtype) * 2.0**-24
 
 
-def hashed_uniform(seed: jax.Array, counter: jax.Array, dtype: Any) -> jax.Array:
-    """A uniform number in ``[0, 1)`` that depends on two random words and a counter.
+def below(words: jax.Array, count: Any) -> jax.Array:
+    """Whole numbers from 0 to ``count - 1``. Their probabilities differ by one part in ``2^32 / count``."""
+    return (words % jnp.asarray(count).astype(jnp.uint32)).astype(jnp.int32)
+
+
+def exponential(words: jax.Array, dtype: Any) -> jax.Array:
+    """Numbers with the standard exponential distribution."""
+    return -jnp.log1p(-uniform(words, dtype))
+
+
+def hashed_words(seed: jax.Array, counter: jax.Array) -> jax.Array:
+    """Random words that depend on two random words and a counter.
 
     Two rounds of MurmurHash3's finaliser (Appleby, *SMHasher*).
     """
     word = _scramble(seed[0] ^ (counter.astype(jnp.uint32) * jnp.uint32(_GOLDEN)))
-    return uniform(_scramble(word + seed[1]), dtype)
+    return _scramble(word + seed[1])
 
 
-def _scramble(word: jax.Array) -> jax.Array:
-    word = (word ^ (word >> 16)) * jnp.uint32(0x85EBCA6B)
-    word = (word ^ (word >> 13)) * jnp.uint32(0xC2B2AE35)
+def hashed_uniform(seed: jax.Array, counter: jax.Array, dtype: Any) -> jax.Array:
+    """Uniform numbers in ``[0, 1)``, made of :func:`hashed_words`."""
+    return uniform(hashed_words(seed, counter), dtype)
+
+
+def seed_of(key: Any) -> jax.Array:
+    """Two words of a random key, for :func:`hashed_words`."""
+    return key_data(key).reshape(-1)[-2:]
+
+
+def _scramble(word: Any) -> Any:
+    """Of an array of NumPy or of JAX."""
+    word = (word ^ (word >> 16)) * np.uint32(0x85EBCA6B)
+    word = (word ^ (word >> 13)) * np.uint32(0xC2B2AE35)
     return word ^ (word >> 16)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from functools import partial
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +31,7 @@ from numpyro.infer.chain import FAILED, GIVEN, RESUME, SEARCH, Chain, strongly_t
 from numpyro.infer.hmc import HMC
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.placement import in_any_process, mesh_of, place
+from numpyro.infer.programs import in_background, quickly_compiled
 from numpyro.util import identity
 
 if TYPE_CHECKING:
@@ -186,21 +188,28 @@ class Runner(ABC):
 
     def in_threads(self, program: Any, carry: Any, rest: tuple[Any, ...]) -> Any:
         """What ``program(*carry, *rest)`` makes of the carry of each chain."""
+        compiled = self.for_threads(program, carry, rest).result()
+        return self.placement.over_threads(lambda part: compiled(*part, *rest), carry)
+
+    def for_threads(self, program: Any, carry: Any, rest: tuple[Any, ...]) -> Future[Any]:
+        """``program`` compiled for one of the chains whose arrays look like ``carry``."""
         one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), carry)
         shapes = [(x.shape, str(x.dtype)) for x in jax.tree.leaves((one, rest))]
-        make = lambda: program.lower(*one, *jax.tree.map(_looks, rest)).compile()
-        compiled = self.cached(("thread", tuple(shapes)), make)
-        return self.placement.over_threads(lambda part: compiled(*part, *rest), carry)
+        make = lambda: in_background(program.lower(*one, *jax.tree.map(_looks, rest)).compile)
+        return self.cached(("thread", tuple(shapes)), make)
 
     def diagnosed(self, state: Any) -> Any:
         """The part of a state that the kernel's description of it needs."""
         return state
 
     def cached(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What ``make`` made when it was first asked for, for this model and these shapes."""
+        """What ``make`` made when it was first asked for, for this model and these shapes. What failed in the
+        background is made again."""
         what = (self.fields, self.unconstrained, self.excluded, self.postprocess_fn)
         programs, key = self._programs(), (key, *what, self.method, self.count)
-        if key not in programs:
+        found = programs.get(key)
+        has_failed = isinstance(found, Future) and found.done() and found.exception() is not None
+        if key not in programs or has_failed:
             programs[key] = make()
         return programs[key]
 
@@ -431,10 +440,8 @@ class KernelRunner(Runner):
         self.kernel = mcmc.sampler
         self.num_warmup, self.programs = mcmc.num_warmup, mcmc._programs
         self.is_ensemble = self.kernel.is_ensemble_kernel
-        request, keys = self.request, self.request.rng_key
-        if self.batched and not _is_batch(keys):
-            keys = self.placement.share(jax.random.split(keys, self.total))
-        self.keys = keys
+        self.compiling: Future[Any] | None = None
+        request = self.request
         arrays, self.static = partition((request.args, request.kwargs))
         likeness = request.init_params
         if request.resumed is not None:
@@ -453,37 +460,82 @@ class KernelRunner(Runner):
 
     def start(self, group: Group) -> tuple[Any, Any, dict[str, Any]]:
         """The carry of a chain, or of all of them: number of the iteration, state, buffers."""
-        whole = not self.batched or isinstance(group, range)
-
-        def pick(tree: Any) -> Any:
-            return tree if whole else jax.tree.map(lambda x: x[group], tree)
-
-        key, resumed, init_params = pick(self.keys), pick(self.request.resumed), pick(self.request.init_params)
+        resumed = self.request.resumed
         if resumed is not None:
+            resumed, key = self._pick(resumed, group), self._pick(self._keys(self.request.rng_key), group)
             has_key = hasattr(resumed, "_replace") and hasattr(resumed, "rng_key")
             if has_key and _is_batch(key) and not _is_batch(resumed.rng_key):
                 key = key[0]  # an ensemble has one key
             state = self._refreshed(resumed._replace(rng_key=key) if has_key else resumed, group)
-        elif isinstance(group, range) and not self.is_ensemble:
-            each = [self._init(key[i], jax.tree.map(lambda x, i=i: x[i], init_params)) for i in group]
-            state = jax.tree.map(lambda *x: jnp.stack(x), *each)
         else:
-            state = self._init(key, init_params)
-        if resumed is None:
-            self.kernel.check_start(state, init_params, self.request.args, self.request.kwargs)
+            state = self._begun(group)
+            self.kernel.check_start(state, self.request.init_params, self.request.args, self.request.kwargs)
         if any(jax.typeof(x).weak_type for x in jax.tree.leaves(state)):
             state = _STRONG(state)
-        draws = self.buffers(jax.eval_shape(lambda: state), (self.count,) if isinstance(group, range) else ())
+        draws = self.buffers(jax.eval_shape(lambda: state), self._lead(group))
         return np.int32(self.plan.start), *self.place_carry((state, draws))
 
-    def _init(self, key: Any, init_params: Any) -> Any:
-        def init(key: Any, init_params: Any, arrays: Any) -> Any:
-            args, kwargs = self.arguments(arrays)
-            return self.kernel.init(key, self.num_warmup, init_params, args, kwargs)
+    def _lead(self, group: Group) -> tuple[int, ...]:
+        return (self.count,) if isinstance(group, range) else ()
 
+    def _keys(self, rng_key: Any) -> Any:
+        """The random keys of the chains of this process; of a single chain, its own."""
+        if not self.batched or _is_batch(rng_key):
+            return rng_key
+        return self.placement.share(jax.random.split(rng_key, self.total))
+
+    def _pick(self, tree: Any, group: Group) -> Any:
+        """A group's part of arrays with a leading axis of chains."""
+        return tree if not self.batched or isinstance(group, range) else jax.tree.map(lambda x: x[group], tree)
+
+    def _begun(self, group: Group) -> Any:
+        """The first state of a group. While the program that finds it is compiled and runs, the loop is compiled in the
+        background."""
+        key, params = self.request.rng_key, self.request.init_params
         if not self.kernel.is_pure:
-            return init(key, init_params, self.arrays)
-        return self.cached("init", lambda: jax.jit(init))(key, init_params, self.arrays)
+            return self._first_state(self._keys(key), self._pick(params, group), self.arrays, group)
+        together = isinstance(group, range)
+        number = np.int32(0 if isinstance(group, range) else group)
+        program = self.cached(("init", together), partial(self._make_init, together))
+        inputs = (key, number, params, self.arrays)
+        if self.home is None:
+            looks = tuple((np.shape(x), str(x.dtype)) for x in jax.tree.leaves(inputs))
+            self.compiling = self.cached(
+                ("ahead", together, looks), lambda: self._ahead(program.here.trace(*inputs), group)
+            )
+        return program(*inputs)
+
+    def _make_init(self, together: bool) -> Callable[..., Any]:
+        def init(key: Any, number: Any, params: Any, arrays: Any) -> Any:
+            group = range(self.count) if together else number
+            return self._first_state(self._keys(key), self._pick(params, group), arrays, group)
+
+        return quickly_compiled(init, effort=0)
+
+    def _first_state(self, keys: Any, params: Any, arrays: Any, group: Any) -> Any:
+        args, kwargs = self.arguments(arrays)
+
+        def init(key: Any, params: Any) -> Any:
+            return self.kernel.init(key, self.num_warmup, params, args, kwargs)
+
+        if not isinstance(group, range) or self.is_ensemble:
+            return init(self._pick(keys, group), params)
+        if self.kernel.is_pure:
+            return lax.map(lambda x: init(*x), (keys, params))
+        each = [init(keys[i], jax.tree.map(lambda x, i=i: x[i], params)) for i in group]
+        return jax.tree.map(lambda *x: jnp.stack(x), *each)
+
+    def _ahead(self, init: Any, group: Group) -> Future[Any]:
+        """The loop, compiled in the background.
+
+        :param init: the traced program that makes a group's first state.
+        """
+        state = jax.tree.map(_looks, init.out_info)
+        carry = (state, self.buffers(state, self._lead(group)))
+        program, rest = self._program(), self._rest(self.plan.start, self.plan.stop, self.plan.first)
+        if self.is_threaded:
+            return self.for_threads(program, carry, rest)
+        return in_background(program.lower(*carry, *rest).compile)
 
     def _refreshed(self, state: Any, group: Group) -> Any:
         """A state to go on from, with what depends on the model's arguments computed anew if the kernel can do so."""
@@ -501,13 +553,23 @@ class KernelRunner(Runner):
         return self.programs.setdefault(self.cache_key, {})
 
     def advance(self, carry: Any, stop: int, first: int) -> Any:
+        if self.compiling is not None:
+            self.compiling.result()
+            self.compiling = None
         i, state, draws = carry
-        rest = (self.arrays, i, np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
+        program, rest = self._program(), self._rest(i, stop, first)
         if self.is_threaded:
-            one = self.cached("one", lambda: jax.jit(self._loop(together=False), donate_argnums=(1,)))
-            return np.int32(stop), *self.in_threads(one, (state, draws), rest)
-        advanced = self.cached("loop", self._make_loop)(state, draws, *rest)
-        return np.int32(stop), *self.place_carry(advanced)
+            return np.int32(stop), *self.in_threads(program, (state, draws), rest)
+        return np.int32(stop), *self.place_carry(program(state, draws, *rest))
+
+    def _rest(self, i: Any, stop: int, first: int) -> tuple[Any, ...]:
+        return (self.arrays, np.int32(i), np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
+
+    def _program(self) -> Any:
+        """The compiled loop: of one chain where each is a thread, else of a group."""
+        if self.is_threaded:
+            return self.cached("one", lambda: jax.jit(self._loop(together=False), donate_argnums=(1,)))
+        return self.cached("loop", self._make_loop)
 
     def _make_loop(self) -> Callable[..., Any]:
         loop = self._loop(together=self.method == "vectorized")

@@ -26,12 +26,13 @@ import numpy as np
 
 from numpyro.distributions import Distribution
 from numpyro.infer.arguments import Static, combine, partition
-from numpyro.infer.initialization import MAX_ATTEMPTS, first_valid, init_to_uniform
+from numpyro.infer.initialization import MAX_ATTEMPTS, first_valid, init_to_uniform, uniform_radius
 from numpyro.infer.integrator import value_and_grad
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.metric import FlatSpace, flat_space
 from numpyro.infer.potential import build_potential
 from numpyro.infer.programs import programs_of
+from numpyro.infer.random_words import next_words, uniform
 from numpyro.util import identity
 
 __all__ = ["GivenPotential", "Program", "Start", "Target", "TargetKernel", "is_concrete"]
@@ -146,6 +147,10 @@ class Target:
 
     def draw_start(self, rng_key: Any, inputs: Any) -> jax.Array:
         """A candidate for the start, by the initialisation strategy."""
+        radius = None if self.init_strategy is None else uniform_radius(self.init_strategy)
+        if radius is not None:
+            _, words = next_words(rng_key, self.space.size)
+            return radius * (2 * uniform(words, self.space.dtype) - 1)
         args, kwargs = self.arguments(inputs)
         return self.space.ravel(self.source.init_params(rng_key, args, kwargs))
 

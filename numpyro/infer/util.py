@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import copy
 from functools import partial
 from typing import Any, NamedTuple
 import warnings
@@ -19,7 +20,9 @@ from numpyro.distributions import biject_to
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.arguments import combine, partition
 from numpyro.infer.initialization import MAX_ATTEMPTS, first_valid, init_to_uniform
+from numpyro.infer.many_draws import over_draws
 from numpyro.infer.potential import ModelPotential, build_potential, site_log_prob
+from numpyro.infer.programs import programs_of, quickly_compiled
 from numpyro.primitives import Messenger
 
 __all__ = [
@@ -305,14 +308,16 @@ class Predictive:
     :param return_sites: names of the sites to return; by default sample sites without given draws, and deterministic
         ones.
     :param infer_discrete: not available yet.
-    :param parallel: run all draws at once by ``vmap`` (fast, more memory) rather than one by one.
+    :param parallel: run all draws at once by ``vmap``, whatever memory that takes, rather than as many at a time as fit
+        in some 64 MiB.
     :param batch_ndims: number of leading axes of the draws (1 by default, 0 for a single one, 2 for chains by draws).
     :param condition_deterministic: take deterministic sites from ``posterior_samples`` too; by default they are
         computed again.
     :param exclude_deterministic: the opposite of ``condition_deterministic``, its name in earlier versions.
     :raises ValueError: where the number of draws is unknown or the draws disagree about it.
 
-    Later calls with arguments of the same shapes compile nothing.
+    Later calls with arguments of the same shapes compile nothing, nor do those of another object with draws of the same
+    shapes for the same model.
 
     >>> import jax, numpyro, numpyro.distributions as dist
     >>> def model(y=None):
@@ -367,7 +372,7 @@ class Predictive:
         self.batch_ndims = (0 if guide is not None else 1) if batch_ndims is None else batch_ndims
         self.condition_deterministic = bool(condition_deterministic)
         self.num_samples, self._batch_shape = self._draw_shape(num_samples)
-        self._compiled: Callable[..., Any] | None = None
+        self._own_programs: dict[Any, Any] = {}
 
     @property
     def exclude_deterministic(self) -> bool:
@@ -375,7 +380,7 @@ class Predictive:
         return not self.condition_deterministic
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_compiled": None}
+        return {**self.__dict__, "_own_programs": {}}
 
     def _draw_shape(self, num_samples: int | None) -> tuple[int, tuple[int, ...]]:
         """Number of draws and their shape, from what was given."""
@@ -419,14 +424,24 @@ class Predictive:
     def __call__(self, rng_key: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Draw, with the given arguments of the model; returns arrays by site name, the draws' axes first."""
         arrays, static = partition((args, kwargs))
-        if self._compiled is None:
-            self._compiled = jax.jit(self._predict, static_argnums=0)
         try:
-            return self._compiled(static, rng_key, arrays, self.posterior_samples, self.params)
+            return self._program()(static, rng_key, arrays, self.posterior_samples, self.params)
         except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
             # The model looks at its arguments' values (an `if`, a shape): they become constants of the program.
             constant = jax.jit(lambda rng_key, draws, params: self._predict(static, rng_key, arrays, draws, params))
             return constant(rng_key, self.posterior_samples, self.params)
+
+    def _program(self) -> Callable[..., Any]:
+        """The compiled program, which other objects share that differ in the draws only."""
+        bare = copy.copy(self)
+        bare.posterior_samples, bare.params, bare._own_programs = {}, {}, {}
+        settings = {name: value for name, value in vars(bare).items() if name != "model"}
+        given = tuple(sorted(self.posterior_samples)), tuple(sorted(self.params))
+        programs = programs_of(self.model, ("Predictive", settings, given))
+        programs = self._own_programs if programs is None else programs
+        if "predict" not in programs:
+            programs["predict"] = quickly_compiled(bare._predict, effort=1, static_argnums=0)
+        return programs["predict"]
 
     def _predict(self, static: Any, rng_key: Any, arrays: Any, draws: Any, params: Any) -> dict[str, Any]:
         args, kwargs = combine(arrays, static)
@@ -444,8 +459,8 @@ class Predictive:
             key, draw, param = inputs
             return self._one(key, draw | shared_draws, param | shared_params, args, kwargs)
 
-        run = jax.vmap(single) if self.parallel else partial(jax.lax.map, single)
-        result = run((keys, batched_draws, batched_params))
+        inputs = (keys, batched_draws, batched_params)
+        result = over_draws(single, inputs, self.num_samples, together=self.parallel)
         shape = self._batch_shape if len(self._batch_shape) else (self.num_samples,)
         return jax.tree.map(lambda x: jnp.reshape(x, shape + x.shape[1:]), result)
 
@@ -497,7 +512,8 @@ def log_likelihood(
     :param model: the model.
     :param posterior_samples: draws of all latent sites by name, with ``batch_ndims`` leading axes.
     :param args: the model's arguments, with the data.
-    :param parallel: all draws at once by ``vmap`` rather than one by one.
+    :param parallel: all draws at once by ``vmap``, whatever memory that takes, rather than as many at a time as fit in
+        some 64 MiB.
     :param batch_ndims: number of leading axes of the draws.
     :return: for each observed site an array of the draws' axes followed by the site's batch shape.
 
@@ -513,16 +529,21 @@ def log_likelihood(
         shapes = {shape_of(value)[:batch_ndims] for value in posterior_samples.values()}
         if len(shapes) != 1:
             raise ValueError(f"log_likelihood: the draws disagree about their number: leading shapes {sorted(shapes)}")
+    programs = programs_of(model, ("log_likelihood", parallel, batch_ndims))
+    programs = {} if programs is None else programs
+    if "log_likelihood" not in programs:
+        program = partial(_log_likelihood, model, parallel, batch_ndims)
+        programs["log_likelihood"] = quickly_compiled(program, effort=1, static_argnums=0)
     try:
-        return _compiled_log_likelihood(model, static, parallel, batch_ndims, posterior_samples, arrays)
+        return programs["log_likelihood"](static, posterior_samples, arrays)
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
         # The model looks at its arguments' values (an `if`, a shape): they become constants of the program.
-        constant = partial(_log_likelihood, model, static, parallel, batch_ndims, arrays=arrays)
+        constant = partial(_log_likelihood, model, parallel, batch_ndims, static, arrays=arrays)
         return jax.jit(constant)(posterior_samples)
 
 
 def _log_likelihood(
-    model: Callable[..., Any], static: Any, parallel: bool, batch_ndims: int, draws: dict[str, Any], arrays: Any
+    model: Callable[..., Any], parallel: bool, batch_ndims: int, static: Any, draws: dict[str, Any], arrays: Any
 ) -> dict[str, Any]:
     args, kwargs = combine(arrays, static)
 
@@ -537,9 +558,7 @@ def _log_likelihood(
     if not batch_ndims:
         return single(draws)
     shape = next(shape_of(value)[:batch_ndims] for value in draws.values())
-    flat = jax.tree.map(lambda x: jnp.reshape(x, (int(np.prod(shape)), *jnp.shape(x)[batch_ndims:])), draws)
-    result = jax.vmap(single)(flat) if parallel else jax.lax.map(single, flat)
+    count = int(np.prod(shape))
+    flat = jax.tree.map(lambda x: jnp.reshape(x, (count, *jnp.shape(x)[batch_ndims:])), draws)
+    result = over_draws(single, flat, count, together=parallel)
     return jax.tree.map(lambda x: jnp.reshape(x, shape + x.shape[1:]), result)
-
-
-_compiled_log_likelihood = jax.jit(_log_likelihood, static_argnums=(0, 1, 2, 3))

@@ -1,0 +1,86 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Compare the kernels other than NUTS, ``Predictive`` and ``log_likelihood`` with those of NumPyro 0.22.0, side by side
+in one run.
+
+Each measurement is a process of its own, as in ``mcmc.py``; repetitions alternate between the libraries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from environments import ROOT, interpreter, run
+
+CASES = {
+    "BarkerMH": ("eight_schools", "logistic_regression"),
+    "SA": ("eight_schools", "gaussian_process"),
+    "AIES": ("eight_schools", "gaussian_process"),
+    "ESS": ("eight_schools", "gaussian_process"),
+    "HMCGibbs": ("conjugate_noise", "conjugate_effects"),
+    "DiscreteHMCGibbs": ("change_point", "labelled_mixture"),
+    "MixedHMC": ("change_point", "labelled_mixture"),
+    "HMCECS": ("logistic", "poisson"),
+    "Gibbs": ("robust_regression", "labelled_mixture"),
+    "Predictive": ("state_space",),
+    "log_likelihood": ("regression",),
+}
+LIBRARIES = {"here": "this", "NumPyro 0.22.0": "peers"}
+TITLES = {"first": "first, s", "again": "again, s", "ess_per_s": "ESS per s"}
+
+
+def table(results: dict[tuple[str, str], dict[str, list[dict[str, Any]]]]) -> list[str]:
+    """A Markdown table of medians; in brackets this repository's figure divided by the other's."""
+    here, other = LIBRARIES
+    lines = ["| | " + " | ".join(f"{title}: here | {other}" for title in TITLES.values()) + " |"]
+    lines.append("|---" * (1 + 2 * len(TITLES)) + "|")
+    for (kernel, model), rows in results.items():
+        cells = []
+        for key in TITLES:
+            if key not in rows[here][0]:
+                cells += ["", ""]
+                continue
+            ours, theirs = (median(row[key] for row in rows[name]) for name in LIBRARIES)
+            cells += [f"{ours:.3g}", f"{theirs:.3g} ({ours / theirs:.3g})"]
+        lines.append(f"| {kernel}, {model.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kernels", nargs="*", default=list(CASES), metavar="kernel", help=f"of {', '.join(CASES)}")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument(
+        "--python",
+        nargs="*",
+        default=[],
+        metavar="ENVIRONMENT=PATH",
+        help="use this interpreter for an environment ('this' or 'peers') rather than make one",
+    )
+    parser.add_argument("--output", type=Path, help="write the single measurements to this file, as lines of JSON")
+    arguments = parser.parse_args()
+    given = dict(item.split("=", 1) for item in arguments.python)
+    pythons = {name: interpreter(environment, given) for name, environment in LIBRARIES.items()}
+    script = str(ROOT / "benchmarks/measure_kernels.py")
+    results: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for kernel in arguments.kernels:
+        for model in CASES[kernel]:
+            found = results[kernel, model] = {name: [] for name in LIBRARIES}
+            for _ in range(arguments.repeat):
+                for name, environment in LIBRARIES.items():
+                    result = json.loads(run(environment, [pythons[name], script, kernel, model]).splitlines()[-1])
+                    found[name].append(result)
+                    if arguments.output:
+                        with arguments.output.open("a") as file:
+                            row = {"kernel": kernel, "model": model, "library": name, **result}
+                            file.write(json.dumps(row) + "\n")
+    print(*table(results), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A function of one draw, applied to many.
+
+Draws are processed in batches: all of a batch at once, one batch after the other, so that speed is that of ``vmap`` and
+memory is that of the results and one batch. The function is traced once, and from that it is known how much memory a
+draw takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+import math
+from typing import Any
+
+import jax
+from jax import lax
+from jax.extend.core import jaxpr_as_fun
+import jax.numpy as jnp
+
+__all__ = ["over_draws"]
+
+_BATCH = 64 * 2**20
+"""Bytes that the intermediate results of a batch may take."""
+
+
+def over_draws(fn: Callable[[Any], Any], draws: Any, count: int, *, together: bool = False) -> Any:
+    """``fn`` of each draw, as arrays with a leading axis of draws; within a compiled function.
+
+    :param fn: a function from a pytree of arrays to another one.
+    :param draws: such a pytree with a leading axis of ``count`` draws.
+    :param count: number of draws, at least 1.
+    :param together: whether to take all draws as one batch.
+
+    >>> jax.jit(lambda x: over_draws(lambda row: jnp.sum(row), x, 3))(jnp.arange(6.0).reshape(3, 2)).tolist()
+    [1.0, 5.0, 9.0]
+    """
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), draws)
+    traced, looks = jax.make_jaxpr(fn, return_shape=True)(one)
+    treedef, flat = jax.tree.structure(looks), jaxpr_as_fun(traced)
+    leaves = jax.tree.leaves(draws)
+    batch = count if together else min(max(_BATCH // max(_bytes(traced.jaxpr), 1), 1), count)
+    # Batches of about the same size; the last one begins earlier rather than to be shorter.
+    batches = math.ceil(count / batch)
+    batch = math.ceil(count / batches)
+    run = jax.vmap(flat, axis_size=batch)
+    if batches == 1:
+        return jax.tree.unflatten(treedef, run(*leaves))
+
+    def step(number: Any, results: list[Any]) -> list[Any]:
+        start = jnp.minimum(number * batch, count - batch)
+        rows = run(*(lax.dynamic_slice_in_dim(x, start, batch) for x in leaves))
+        return [
+            lax.dynamic_update_slice_in_dim(whole, part, start, 0) for whole, part in zip(results, rows, strict=True)
+        ]
+
+    room = [_room(count, x) for x in jax.tree.leaves(looks)]
+    return jax.tree.unflatten(treedef, lax.fori_loop(0, batches, step, room))
+
+
+def _room(count: int, x: Any) -> Any:
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jnp.broadcast_to(jax.random.key(0, impl=jax.random.key_impl(x)), (count, *x.shape))
+    return jnp.zeros((count, *x.shape), x.dtype)
+
+
+def _bytes(jaxpr: Any) -> int:
+    """Size of all the intermediate results of a program; more than it needs at once."""
+    total = 0
+    for equation in jaxpr.eqns:
+        total += sum(math.prod(x.aval.shape) * x.aval.dtype.itemsize for x in equation.outvars)
+        total += sum(_bytes(inner) for inner in _inside(equation.params))
+    return total
+
+
+def _inside(value: Any) -> list[Any]:
+    """The programs among the parameters of an operation."""
+    if isinstance(value, Mapping | tuple | list):
+        parts = value.values() if isinstance(value, Mapping) else value
+        return [inner for part in parts for inner in _inside(part)]
+    inner = getattr(value, "jaxpr", value)
+    return [inner] if hasattr(inner, "eqns") else []
