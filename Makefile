@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 CLIENTS := .venv-clients
 
-.PHONY: demo test test-slow test-all test-clients lint format docs bench benchmark benchmark-distributions clean
+.PHONY: demo test test-slow test-all test-clients lint format docs bench benchmark benchmark-distributions benchmark-kernels clean
 
 # One stamp for each set of extras: a target installs what it needs, once for each change of setup.py.
 $(VENV)/.installed-%: setup.py
@@ -60,6 +60,9 @@ bench benchmark:
 
 benchmark-distributions:
 	$(PYTHON) benchmarks/distributions.py
+
+benchmark-kernels:
+	$(PYTHON) benchmarks/kernels.py
 
 clean:
 	rm -rf .venv .venv-clients build dist *.egg-info docs/_build docs/_plots .mypy_cache .pytest_cache .ruff_cache lynx_hare.png

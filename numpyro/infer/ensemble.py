@@ -28,7 +28,7 @@ import numpy as np
 from numpyro.infer import ensemble_util
 from numpyro.infer.barker import running_mean
 from numpyro.infer.initialization import init_to_uniform
-from numpyro.infer.random_words import derived_key, hashed_uniform, key_data, next_words, uniform
+from numpyro.infer.random_words import derived_key, hashed_uniform, next_words, uniform
 from numpyro.infer.target import Program, Target, TargetKernel
 from numpyro.util import find_stack_level
 
@@ -265,35 +265,35 @@ class _Program(Program):
         kernel._potentials = lambda positions: self.potentials(positions, arrays)
         positions = jax.vmap(self.target.space.ravel)(state.z)
         count = len(positions)
-        width = int(np.prod(jax.eval_shape(key_data, state.rng_key).shape, dtype=int))
-        shuffled = count if kernel._randomize_split else 0
-        rng_key, words = next_words(state.rng_key, width + shuffled)
+        rng_key, inner_key, split_key = (derived_key(state.rng_key, number) for number in range(3))
         inner_state = state.inner_state
         if hasattr(inner_state, "_replace") and hasattr(inner_state, "rng_key"):
-            inner_state = inner_state._replace(rng_key=derived_key(rng_key, words[0]))
+            inner_state = inner_state._replace(rng_key=inner_key)
 
-        potentials = state.potential_energy
+        walkers = jnp.column_stack([positions, state.potential_energy.astype(positions.dtype)])
         if kernel._randomize_split:
-            order = jnp.argsort(words[width:])
-            positions, potentials = positions[order], potentials[order]
-        halves = jax.tree.map(lambda x: x.reshape(2, count // 2, *x.shape[1:]), (positions, potentials))
+            _, words = next_words(split_key, count)
+            order = jnp.argsort(words)
+            walkers = walkers[order]
+        halves = jnp.split(walkers, 2)
 
         def move(carry: Any, _: Any) -> Any:
-            (active, idle), (energies, idle_energies), inner_state = carry
-            active, energies, inner_state = kernel._update(active, energies, idle, inner_state)
-            return ((idle, active), (idle_energies, energies), inner_state), None
+            active, idle, inner_state = carry
+            positions, potentials, inner_state = kernel._update(
+                active[:, :-1], active[:, -1], idle[:, :-1], inner_state
+            )
+            return (idle, jnp.column_stack([positions, potentials]), inner_state), None
 
-        carry = (*(tuple(x) for x in halves), kernel.start_iteration(inner_state))
-        (halves_moved, energies_moved, moved), _ = lax.scan(move, carry, None, length=2)
-        positions, potentials = jnp.concatenate(halves_moved), jnp.concatenate(energies_moved)
+        carry = (*halves, kernel.start_iteration(inner_state))
+        (*halves, moved), _ = lax.scan(move, carry, None, length=2)
+        walkers = jnp.concatenate(halves)
         if kernel._randomize_split:
-            positions = jnp.zeros_like(positions).at[order].set(positions)
-            potentials = jnp.zeros_like(potentials).at[order].set(potentials)
+            walkers = jnp.zeros_like(walkers).at[order].set(walkers, unique_indices=True)
         return EnsembleSamplerState(
-            jax.vmap(self.target.space.unravel)(positions),
+            jax.vmap(self.target.space.unravel)(walkers[:, :-1]),
             kernel.finish_iteration(moved),
             rng_key,
-            potentials,
+            walkers[:, -1],
         )
 
 

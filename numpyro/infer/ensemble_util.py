@@ -88,10 +88,10 @@ class DEMove:
 
     def __call__(self, rng_key: Any, active: jax.Array, inactive: jax.Array) -> tuple[jax.Array, jax.Array]:
         count, size = active.shape
-        key, words = next_words(rng_key, count)
+        _, words = next_words(rng_key, 3 * count)
         g0 = 2.38 / math.sqrt(2 * size) if self.g0 is None else self.g0
-        factor = g0 * (1 + self.sigma * normal(words, active.dtype))
-        return active + factor[:, None] * _differences(key, inactive, count), jnp.zeros(count, active.dtype)
+        factor = g0 * (1 + self.sigma * normal(words[:count], active.dtype))
+        return active + factor[:, None] * _differences(words[count:], inactive), jnp.zeros(count, active.dtype)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ class DifferentialMove:
     min_half = 2
 
     def __call__(self, rng_key: Any, inactive: jax.Array, mu: Any) -> jax.Array:
-        return mu * _differences(rng_key, inactive, len(inactive))
+        _, words = next_words(rng_key, 2 * len(inactive))
+        return mu * _differences(words, inactive)
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ class GaussianMove:
     min_half = 2
 
     def __call__(self, rng_key: Any, inactive: jax.Array, mu: Any) -> jax.Array:
-        return 2 * mu * _normal_like(rng_key, inactive, len(inactive))
+        _, words = next_words(rng_key, len(inactive) ** 2)
+        return 2 * mu * _normal_like(words, inactive)
 
 
 @dataclass(frozen=True)
@@ -171,10 +173,10 @@ class KDEMove:
 
     def __call__(self, rng_key: Any, inactive: jax.Array, mu: Any) -> jax.Array:
         count, size = inactive.shape
-        key, words = next_words(rng_key, 2 * count)
-        first, second = jnp.split(_index(uniform(words, inactive.dtype), count), 2)
+        _, words = next_words(rng_key, (2 + count) * count)
+        first, second = jnp.split(_index(uniform(words[: 2 * count], inactive.dtype), count), 2)
         # The difference of two kernels' deviations is normal with twice their covariance.
-        noise = math.sqrt(2) * self._width(count, size) * _normal_like(key, inactive, count)
+        noise = math.sqrt(2) * self._width(count, size) * _normal_like(words[2 * count :], inactive)
         return mu * (inactive[first] - inactive[second] + noise)
 
 
@@ -183,20 +185,18 @@ def _index(number: jax.Array, count: int) -> jax.Array:
     return jnp.minimum((number * count).astype(jnp.int32), count - 1)
 
 
-def _differences(rng_key: Any, points: jax.Array, count: int) -> jax.Array:
-    """Differences of ``count`` random pairs of different points."""
-    _, words = next_words(rng_key, 2 * count)
-    numbers = uniform(words, points.dtype)
-    first = _index(numbers[:count], len(points))
-    second = (first + 1 + _index(numbers[count:], len(points) - 1)) % len(points)
+def _differences(words: jax.Array, points: jax.Array) -> jax.Array:
+    """Differences of random pairs of different points, one for every two words."""
+    numbers = uniform(words, points.dtype).reshape(2, -1)
+    first = _index(numbers[0], len(points))
+    second = (first + 1 + _index(numbers[1], len(points) - 1)) % len(points)
     return points[first] - points[second]
 
 
-def _normal_like(rng_key: Any, points: jax.Array, count: int) -> jax.Array:
-    """Normal vectors with the covariance of the points: combinations of the deviations from their mean, which needs no
-    factorisation and bears a singular covariance."""
-    _, words = next_words(rng_key, count * len(points))
-    weights = normal(words, points.dtype).reshape(count, len(points))
+def _normal_like(words: jax.Array, points: jax.Array) -> jax.Array:
+    """Normal vectors with the covariance of the points, one for as many words as there are points: combinations of the
+    deviations from their mean, which needs no factorisation and bears a singular covariance."""
+    weights = normal(words, points.dtype).reshape(-1, len(points))
     return weights @ (points - jnp.mean(points, 0)) / math.sqrt(len(points) - 1)
 
 

@@ -122,10 +122,16 @@ def test_the_scale_of_the_slices_is_tuned_in_warmup_only():
     start = 1e-2 * ACTIVE[:8]
     fields = ("inner_state.mu", "inner_state.n_expansions", "inner_state.n_contractions")
     mcmc = make(kernel, num_warmup=300, num_samples=200)
-    mcmc.run(KEY, init_params=start, extra_fields=fields)
-    mu, expansions, contractions = (np.asarray(mcmc.get_extra_fields()[field]) for field in fields)
-    assert np.ptp(mu) == 0 and 0.5 < mu[0] < 6
-    assert 0.4 < expansions.sum() / contractions.sum() < 2.5
+    ratios, scales = [], []
+    # The scale with which a warm-up ends varies by a factor of two or so with so few walkers.
+    for key in jax.random.split(KEY, 20):
+        mcmc.run(key, init_params=start, extra_fields=fields)
+        mu, expansions, contractions = (np.asarray(mcmc.get_extra_fields()[field]) for field in fields)
+        assert np.ptp(mu) == 0
+        scales.append(np.log(mu[0]))
+        ratios.append(np.log(expansions.sum() / contractions.sum()))
+    assert 0.7 < np.exp(np.mean(scales)) < 4
+    assert 0.5 < np.exp(np.mean(ratios)) < 2
     fixed = make(ESS(potential_fn=normal_energy, tune_mu=False, init_mu=0.3))
     fixed.run(KEY, init_params=ACTIVE[:8])
     assert_allclose(fixed.last_state.inner_state.mu, 0.3)
