@@ -1,7 +1,7 @@
 # Copyright the numpyro-scan contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""One case for each distribution class, written for NumPyro's public interface."""
+"""One case for each distribution class, written for NumPyro's public interface, and more with parameters by row."""
 
 from __future__ import annotations
 
@@ -23,24 +23,34 @@ class Case(NamedTuple):
     :param make: builds it from the module ``numpyro.distributions`` and the parameters; by default by its name.
     :param draws: how many values are drawn and evaluated.
     :param values: for a class that cannot be drawn from, values of its support, by a random generator and their number.
+    :param rows: parameters of which each value has its own, near the number given for all, as in a regression.
     """
 
     parameters: dict[str, Any]
     make: Callable[..., Any] | None = None
     draws: int = MILLION
     values: Callable[[np.random.Generator, int], np.ndarray] | None = None
+    rows: tuple[str, ...] = ()
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return () if self.rows else (self.draws,)
 
     def build(self, name: str, dist: Any, parameters: dict[str, Any]) -> Any:
         return getattr(dist, name)(**parameters) if self.make is None else self.make(dist, **parameters)
 
     def host_parameters(self) -> dict[str, Any]:
         """The parameters as a user writes them: Python numbers, and NumPy arrays."""
-        return {
-            name: np.array(value, np.float32 if _holds_floats(value) else np.int32)
-            if isinstance(value, list)
-            else value
-            for name, value in self.parameters.items()
-        }
+        rng = np.random.default_rng(1)
+        parameters = {}
+        for name, value in self.parameters.items():
+            if isinstance(value, list):
+                parameters[name] = np.array(value, np.float32 if _holds_floats(value) else np.int32)
+            elif name in self.rows:
+                parameters[name] = np.float32(value * rng.uniform(0.9, 1.1, self.draws))
+            else:
+                parameters[name] = value
+        return parameters
 
     def differentiable(self) -> list[str]:
         return [name for name, value in self.parameters.items() if _holds_floats(value)]
@@ -265,3 +275,66 @@ CASES = {
     ),
     "Unit": Case({"log_factor": -0.4}),
 }
+
+
+def _by_row(name: str) -> Case:
+    """The case of a class with parameters for each value; integers, and vectors, are the same for all."""
+    case = CASES[name]
+    rows = tuple(key for key, value in case.parameters.items() if isinstance(value, float))
+    return case._replace(make=lambda dist, **p: case.build(name, dist, p), rows=rows)
+
+
+#: Common families as they stand in regressions: what costs little for scalar parameters may cost much for arrays.
+BY_ROW = {
+    f"{name}:rows": _by_row(name)
+    for name in (
+        "AsymmetricLaplace",
+        "Cauchy",
+        "Gumbel",
+        "Laplace",
+        "Logistic",
+        "Normal",
+        "StudentT",
+        "Exponential",
+        "Gamma",
+        "HalfCauchy",
+        "HalfNormal",
+        "InverseGamma",
+        "LogNormal",
+        "Pareto",
+        "Weibull",
+        "Beta",
+        "BetaProportion",
+        "Kumaraswamy",
+        "Uniform",
+        "BernoulliLogits",
+        "BernoulliProbs",
+        "BetaBinomial",
+        "BinomialLogits",
+        "BinomialProbs",
+        "GammaPoisson",
+        "GeometricLogits",
+        "GeometricProbs",
+        "NegativeBinomial2",
+        "NegativeBinomialLogits",
+        "NegativeBinomialProbs",
+        "OrderedLogistic",
+        "Poisson",
+        "HurdlePoisson",
+        "HurdleGamma",
+        "HurdleLogNormal",
+        "ZeroInflatedLogits",
+        "ZeroInflatedPoisson",
+        "VonMises",
+        "IntervalCensoredDistribution",
+        "LeftCensoredDistribution",
+        "RightCensoredDistribution",
+        "LeftTruncatedDistribution",
+        "RightTruncatedDistribution",
+        "TwoSidedTruncatedDistribution",
+        "FoldedDistribution",
+        "LowerTruncatedPowerLaw",
+        "DoublyTruncatedPowerLaw",
+    )
+}
+ALL_CASES = CASES | BY_ROW

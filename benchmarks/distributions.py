@@ -23,7 +23,7 @@ import sys
 import tempfile
 from typing import Any
 
-from distribution_cases import CASES
+from distribution_cases import ALL_CASES
 from environments import ROOT, interpreter
 
 COLUMNS = ("log_prob", "gradient", "sample", "first")
@@ -125,7 +125,7 @@ def compare(
         value = workers[0]("draw", name, path)
         if arguments.only != "first":
             seconds = compare_programs(workers, name, path, arguments.repeat, arguments.clock)
-        if arguments.only != "jitted":
+        if arguments.only != "jitted" and not ALL_CASES[name].rows:
             firsts = compare_first(parents, name, value, min(3, arguments.repeat), arguments.clock)
             seconds["first"] = [answer["first"] for answer in firsts]
     return seconds, firsts
@@ -145,7 +145,7 @@ def measure(workers: list[Worker], parents: list[Worker], name: str, arguments: 
         seconds, firsts, counted = {}, [], 0
     is_compared = counted == len(workers)
     return {
-        "draws": CASES[name].draws,
+        "draws": ALL_CASES[name].draws,
         "ratios": {column: both[0] / both[1] for column, both in seconds.items()} if is_compared else {},
         "seconds": seconds,
         "silent": None if is_compared else silent,
@@ -212,7 +212,7 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, help="write the single measurements to this file, as lines of JSON")
     arguments = parser.parse_args()
-    if unknown := set(arguments.classes) - set(CASES):
+    if unknown := set(arguments.classes) - set(ALL_CASES):
         raise SystemExit(f"no case for {', '.join(sorted(unknown))}")
     given = dict(item.split("=", 1) for item in arguments.python)
     pythons = {environment: interpreter(environment, given) for environment in ("this", "peers")}
@@ -233,7 +233,7 @@ def print_table(workers: list[Worker], parents: list[Worker], arguments: argpars
     titles = [f"{TITLES[column]}" for column in COLUMNS]
     print("| class | draws |", " | ".join(titles), "| first here, ms | first there, ms | programs compiled by it |")
     print("|---" * (5 + len(titles)) + "|", flush=True)
-    for name in arguments.classes or CASES:
+    for name in arguments.classes or ALL_CASES:
         results[name] = result = measure(workers, parents, name, arguments)
         print(row(name, result), flush=True)
         if arguments.output:

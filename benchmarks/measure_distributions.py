@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any
 
-from distribution_cases import CASES
+from distribution_cases import ALL_CASES
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,9 +57,9 @@ def _first(name: str, value: np.ndarray, now: Callable[[], float]) -> dict[str, 
 
     jax.block_until_ready(jax.jit(lambda: 0.0)())
     jax.monitoring.register_event_duration_secs_listener(count)
-    parameters = CASES[name].host_parameters()
+    parameters = ALL_CASES[name].host_parameters()
     begin = now()
-    distribution = CASES[name].build(name, dist, parameters)
+    distribution = ALL_CASES[name].build(name, dist, parameters)
     built = now()
     compiled_building = compiled[0]
     jax.block_until_ready(distribution.log_prob(value.item() if value.ndim == 0 else value))
@@ -73,12 +73,12 @@ def _first(name: str, value: np.ndarray, now: Callable[[], float]) -> dict[str, 
 
 def draw(name: str, path: str) -> list[Any]:
     """Write values for the case to a file; answer one of them, and the type."""
-    case = CASES[name]
+    case = ALL_CASES[name]
     if case.values is not None:
         values = case.values(np.random.default_rng(0), case.draws).astype(np.float32)
     else:
         parameters = case.host_parameters()
-        sample = jax.jit(lambda key, p: case.build(name, dist, p).sample(key, (case.draws,)))
+        sample = jax.jit(lambda key, p: case.build(name, dist, p).sample(key, case.sample_shape))
         values = np.asarray(sample(jax.random.PRNGKey(0), parameters))
     np.save(path, values)
     return [values[0].tolist(), values.dtype.name]
@@ -86,7 +86,7 @@ def draw(name: str, path: str) -> list[Any]:
 
 def prepare(name: str, path: str) -> list[str]:
     """Compile the programs of a case, with parameters and values as arguments; answer their names."""
-    case = CASES[name]
+    case = ALL_CASES[name]
     values = jnp.asarray(np.load(path))
     parameters = {key: jnp.asarray(value) for key, value in case.host_parameters().items()}
     differentiable = {key: parameters[key] for key in case.differentiable()}
@@ -101,7 +101,7 @@ def prepare(name: str, path: str) -> list[str]:
     is_continuous = values.dtype == np.float32 and name != "Delta"
     wanted = tuple(index for index, used in enumerate([differentiable, is_continuous]) if used)
     density, gradient = jax.jit(log_prob), jax.jit(jax.grad(total, wanted))
-    sample = jax.jit(lambda key, parameters: case.build(name, dist, parameters).sample(key, (case.draws,)))
+    sample = jax.jit(lambda key, parameters: case.build(name, dist, parameters).sample(key, case.sample_shape))
     programs.clear()
     programs["log_prob"] = lambda: density(parameters, values)
     if wanted:
