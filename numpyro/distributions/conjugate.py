@@ -15,6 +15,7 @@ import numpy as np
 
 from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
+from numpyro.distributions._random import beta_variate, dirichlet, log_standard_gamma
 from numpyro.distributions._special import betainc, betaln, log_sigmoids
 from numpyro.distributions.discrete import HurdleProbs, ZeroInflatedDistribution
 from numpyro.distributions.discrete.log_mass import log_negative_binomial
@@ -101,7 +102,7 @@ class BetaBinomial(Distribution):
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         key_probs, key_counts = jax.random.split(key)
         shape = self.shape(sample_shape)
-        probs = jax.random.beta(key_probs, self.concentration1, self.concentration0, shape)
+        probs = beta_variate(key_probs, self.concentration1, self.concentration0, shape)
         return binomial(key_counts, probs, self.total_count, shape)
 
     def log_prob(self, value: Any) -> Any:
@@ -163,7 +164,7 @@ class BetaNegativeBinomial(Distribution):
         # The odds p / (1 - p) of a Beta variable are a ratio of two Gamma variables.
         key_successes, key_failures, key_counts = jax.random.split(key, 3)
         shape = self.shape(sample_shape)
-        log_odds = jax.random.loggamma(key_successes, self.concentration1, shape) - jax.random.loggamma(
+        log_odds = log_standard_gamma(key_successes, self.concentration1, shape) - log_standard_gamma(
             key_failures, self.concentration0, shape
         )
         return _gamma_poisson(key_counts, self.n, log_odds, shape)
@@ -246,15 +247,15 @@ class DirichletMultinomial(Distribution):
         key_probs, key_counts = jax.random.split(key)
         shape = tuple(sample_shape) + self.batch_shape
         [concentration] = _floating(self.concentration)
-        probs = jax.random.dirichlet(key_probs, concentration, shape)
+        probs = dirichlet(key_probs, concentration, shape)
         return multinomial(key_counts, probs, self.total_count, shape, self.total_count_max)
 
     def log_prob(self, value: Any) -> Any:
-        inside, counts = _counts(value)
-        inside = inside.all(-1) & (counts.sum(-1) == jnp.asarray(self.total_count))
-        counts = jnp.where(inside[..., None], counts, 0.0)
-        [alpha] = _floating(self.concentration)
-        log_prob = sum_rightmost(self._log_ways(alpha, counts), 1) - _log_prior_ways(alpha.sum(-1), counts.sum(-1))
+        is_count, counts = _counts(value)
+        alpha, total = _floating(self.concentration, self.total_count)
+        strange = sum_rightmost((~is_count).astype(counts.dtype), 1)
+        inside = (strange == 0) & (sum_rightmost(counts, 1) == total)
+        log_prob = sum_rightmost(self._log_ways(alpha, counts), 1) - _log_prior_ways(alpha.sum(-1), total)
         return jnp.where(inside, log_prob, -jnp.inf)
 
     def _log_ways(self, alpha: Any, counts: Any) -> Any:
@@ -339,7 +340,7 @@ class _NegativeBinomial(Distribution):
 
 def _gamma_poisson(key: Any, concentration: Any, log_odds: Any, shape: Sequence[int]) -> Any:
     key_rate, key_count = jax.random.split(key)
-    rate = jnp.exp(jax.random.loggamma(key_rate, concentration, shape) + log_odds)
+    rate = jnp.exp(log_standard_gamma(key_rate, concentration, shape) + log_odds)
     # What is too large for an integer is cut off at half the largest.
     return jax.random.poisson(key_count, jnp.minimum(rate, float(jnp.iinfo(jnp.result_type(int)).max // 2)))
 

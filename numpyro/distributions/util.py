@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 import functools
+import itertools
 import math
 import os
 import sys
@@ -22,7 +23,7 @@ import numpy as np
 
 from numpyro._shapes import broadcast_shapes, reshape, shape_of
 from numpyro.distributions._pytree import array_equiv, is_host_value, namespace
-from numpyro.distributions._special import FEW, betainc, betaincinv, gammaincinv
+from numpyro.distributions._special import FEW, betainc, betaincinv, gammaincinv, sin_quarter_turns
 from numpyro.distributions.site_checks import validate_batch_shape
 
 try:
@@ -574,9 +575,15 @@ def categorical(key: Any, p: Any, shape: Sequence[int] = ()) -> Any:
     >>> categorical(jax.random.key(0), jnp.array([0.0, 1.0]), (3,)).tolist()
     [1, 1, 1]
     """
-    cumulative = jnp.cumsum(jnp.asarray(p, jnp.result_type(p, 1.0)), axis=-1)
-    shape = tuple(shape) or cumulative.shape[:-1]
-    threshold = jax.random.uniform(key, shape, cumulative.dtype) * cumulative[..., -1]
+    p = jnp.asarray(p, jnp.result_type(p, 1.0))
+    shape = tuple(shape) or p.shape[:-1]
+    uniform = jax.random.uniform(key, shape, p.dtype)
+    if p.shape[-1] <= FEW:
+        *bounds, total = itertools.accumulate(p[..., k] for k in range(p.shape[-1]))
+        beyond = [bound <= uniform * total for bound in bounds]
+        return sum(beyond, jnp.zeros(shape, jax.dtypes.canonicalize_dtype(int)))
+    cumulative = jnp.cumsum(p, axis=-1)
+    threshold = uniform * cumulative[..., -1]
     return jnp.sum(cumulative[..., :-1] <= threshold[..., None], axis=-1)
 
 
@@ -686,20 +693,22 @@ def von_mises_centered(key: Any, concentration: Any, shape: Sequence[int] = (), 
     one_minus_s = 2 / tau / (1 + s)
 
     def attempt(state: tuple[Any, ...]) -> tuple[Any, ...]:
-        i, key, done, angle = state
+        i, _, key, done, half_sine = state
         key, key_u = jax.random.split(key)
-        u = jax.random.uniform(key_u, (3, *shape), dtype, minval=float(jnp.finfo(dtype).tiny))
-        half = 0.5 * np.pi * u[0]
-        c = 1 / (one_minus_s + 2 * s * jnp.cos(half) ** 2)
-        proposal = 2 * jnp.arcsin(jnp.minimum(jnp.sqrt(one_minus_s * c) * jnp.sin(half), 1.0))
+        u = jax.random.uniform(key_u, (2, *shape), dtype, minval=float(jnp.finfo(dtype).tiny))
+        # The half of an angle of uniform direction, in quarter turns.
+        turn = 2 * u[0] - 1
+        c = 1 / (one_minus_s + 2 * s * sin_quarter_turns(1 - jnp.abs(turn)) ** 2)
+        proposal = jnp.sqrt(one_minus_s * c) * sin_quarter_turns(turn)
         accepted = jnp.log(c / u[1]) + 1 - c >= 0
-        angle = jnp.where(done, angle, jnp.where(u[2] < 0.5, -proposal, proposal))
-        return i + 1, key, done | accepted, angle
+        half_sine, done = jnp.where(done, half_sine, proposal), done | accepted
+        return i + 1, ~jnp.all(done), key, done, half_sine
 
     def unfinished(state: tuple[Any, ...]) -> Any:
         # At least 65 % of the proposals are accepted: the bound only ends the loop for parameters that are nan.
-        return (state[0] < 200) & ~jnp.all(state[2])
+        return (state[0] < 200) & state[1]
 
-    start = (0, key, jnp.zeros(shape, bool), jnp.zeros(shape, dtype))
-    angle = lax.while_loop(unfinished, attempt, start)[3]
+    start = (0, jnp.asarray(True), key, jnp.zeros(shape, bool), jnp.zeros(shape, dtype))
+    half_sine = lax.while_loop(unfinished, attempt, start)[4]
+    angle = 2 * jnp.arcsin(jnp.clip(half_sine, -1.0, 1.0))
     return jnp.where(jnp.isnan(kappa), jnp.nan, angle)

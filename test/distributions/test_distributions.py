@@ -195,7 +195,8 @@ def test_gradients_of_the_log_density_against_finite_differences(name):
 
 @pytest.mark.parametrize("name", VECTORS)
 def test_moments_of_vector_draws(name):
-    example, count = BY_NAME[name], 20_000
+    # So many that 0.05 is four standard errors of a variance of the inverse Wishart distribution.
+    example, count = BY_NAME[name], 100_000
     d = example.at_point()
     draws = np.asarray(compiled(lambda d, key: d.sample(key, (count,)))(d, jax.random.key(5)), np.float64)
     draws = draws.reshape(count, -1)

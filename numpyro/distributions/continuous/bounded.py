@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.scipy.special import digamma
 
 from numpyro.distributions import constraints
+from numpyro.distributions._random import beta_variate
 from numpyro.distributions._special import betainc, betaincinv, betaln, log_indicator, xlog1py, xlogy
 from numpyro.distributions.continuous.real_line import Logistic
 from numpyro.distributions.distribution import Distribution
@@ -111,7 +112,7 @@ class Beta(Distribution):
         self._declare(concentration1=concentration1, concentration0=concentration0, validate_args=validate_args)
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
-        return jax.random.beta(key, self.concentration1, self.concentration0, self.shape(sample_shape))
+        return beta_variate(key, self.concentration1, self.concentration0, self.shape(sample_shape))
 
     def log_prob(self, value: Any) -> Any:
         a, b, value = self.concentration1, self.concentration0, jnp.asarray(value)

@@ -15,6 +15,7 @@ from jax.scipy.special import digamma, gammaln
 import numpy as np
 
 from numpyro.distributions import constraints
+from numpyro.distributions._random import beta_variate
 from numpyro.distributions.continuous.matrices import safe_cholesky
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.distribution.transformed import _TransformedFamily
@@ -81,7 +82,7 @@ class LKJCholesky(Distribution):
         key_radius, key_direction = jax.random.split(key)
         size = self.dimension - 1
         half_rank = 0.5 * np.arange(1, self.dimension)
-        radius2 = jax.random.beta(key_radius, half_rank, self._beta_concentration(), shape + (size,))
+        radius2 = beta_variate(key_radius, half_rank, self._beta_concentration(), shape + (size,))
         normal = jnp.tril(jax.random.normal(key_direction, shape + (size, size)))
         rows = normal * jnp.sqrt(radius2 / (normal**2).sum(-1))[..., None]
         diagonal = jnp.concatenate([jnp.ones(shape + (1,)), jnp.sqrt(1 - radius2)], -1)
@@ -91,7 +92,7 @@ class LKJCholesky(Distribution):
     def _cvine(self, key: Any, shape: tuple[int, ...]) -> Any:
         _, columns = np.tril_indices(self.dimension, -1)
         concentration = self._beta_concentration()[..., columns]
-        beta = jax.random.beta(key, concentration, concentration, shape + columns.shape)
+        beta = beta_variate(key, concentration, concentration, shape + columns.shape)
         limit = 1 - jnp.finfo(beta.dtype).eps
         return signed_stick_breaking_tril(jnp.clip(2 * beta - 1, -limit, limit))
 

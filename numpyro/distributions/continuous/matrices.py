@@ -17,6 +17,7 @@ import numpy as np
 
 from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
+from numpyro.distributions._random import standard_gamma
 from numpyro.distributions.continuous.multivariate import solve_lower
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import cholesky_of_inverse, lazy_property, multidigamma, tri_logabsdet
@@ -132,7 +133,7 @@ class _ScaleMatrix(Distribution):
         key_chi2, key_normal = jax.random.split(key)
         size, shape = self.event_shape[-1], tuple(sample_shape) + self.batch_shape
         half_degrees = 0.5 * (self._concentration[..., None] - np.arange(size))
-        diagonal = jnp.sqrt(2 * jax.random.gamma(key_chi2, half_degrees, shape + (size,)))
+        diagonal = jnp.sqrt(2 * standard_gamma(key_chi2, half_degrees, shape + (size,)))
         below = jnp.tril(jax.random.normal(key_normal, shape + self.event_shape), -1)
         return below + diagonal[..., None] * jnp.eye(size)
 

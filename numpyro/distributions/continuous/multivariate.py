@@ -16,6 +16,7 @@ import numpy as np
 
 from numpyro._shapes import broadcast_shapes, reshape, shape_of
 from numpyro.distributions import constraints
+from numpyro.distributions._random import dirichlet
 from numpyro.distributions._special import xlogy
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI
 from numpyro.distributions.distribution import Distribution
@@ -225,8 +226,7 @@ class Dirichlet(Distribution):
         self._declare(concentration=concentration, event_shape=shape[-1:], validate_args=validate_args)
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
-        concentration = jnp.asarray(self.concentration, jnp.result_type(float))
-        return jax.random.dirichlet(key, concentration, tuple(sample_shape) + self.batch_shape)
+        return dirichlet(key, self.concentration, tuple(sample_shape) + self.batch_shape)
 
     def log_prob(self, value: Any) -> Any:
         value, alpha = jnp.asarray(value), jnp.asarray(self.concentration)

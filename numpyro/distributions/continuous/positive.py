@@ -11,9 +11,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import digamma, erf, erfc, exp1, gammainc, gammaincc, gammaln, log_ndtr, ndtri
+from jax.scipy.special import digamma, erf, erfc, exp1, gammainc, gammaincc, gammaln, ndtri
 
 from numpyro.distributions import constraints
+from numpyro.distributions._normal import log_ndtr
+from numpyro.distributions._random import standard_gamma
 from numpyro.distributions._special import gammaincinv, log1p_square, log_indicator, xlogy
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI, Normal
 from numpyro.distributions.distribution import Distribution
@@ -109,7 +111,7 @@ class Gamma(Distribution):
         self._declare(concentration=concentration, rate=rate, validate_args=validate_args)
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
-        return jax.random.gamma(key, self.concentration, self.shape(sample_shape)) / self.rate
+        return standard_gamma(key, self.concentration, self.shape(sample_shape)) / self.rate
 
     def log_prob(self, value: Any) -> Any:
         shape = self.concentration

@@ -11,9 +11,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import digamma, log_ndtr, ndtr, ndtri
+from jax.scipy.special import digamma, ndtr, ndtri
 
 from numpyro.distributions import constraints
+from numpyro.distributions._normal import log_ndtr
+from numpyro.distributions._random import log_standard_gamma
 from numpyro.distributions._special import betainc, betaincinv, betaln, log1p_square
 from numpyro.distributions.distribution import Distribution
 
@@ -161,7 +163,12 @@ class StudentT(Distribution):
         self._declare(df=df, loc=loc, scale=scale, validate_args=validate_args)
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
-        return self.loc + self.scale * jax.random.t(key, self.df, self.shape(sample_shape))
+        key_normal, key_gamma = jax.random.split(key)
+        half, shape = 0.5 * jnp.asarray(self.df), self.shape(sample_shape)
+        noise = jax.random.normal(key_normal, shape, jnp.result_type(float))
+        # The square root of chi squared over its degrees of freedom, by logarithms for very few degrees.
+        ratio = jnp.exp(0.5 * (jnp.log(half) - log_standard_gamma(key_gamma, half, shape)))
+        return self.loc + self.scale * noise * ratio
 
     def log_prob(self, value: Any) -> Any:
         z = (value - self.loc) / self.scale
