@@ -18,11 +18,21 @@ from typing import Any
 import jax
 from jax import lax
 import jax.numpy as jnp
-from jax.scipy.special import gammainc, gammaincc, gammaln, log_ndtr, ndtr, ndtri
+from jax.scipy.special import gammainc, gammaincc, gammaln, ndtr, ndtri
 import numpy as np
 
 from numpyro._shapes import broadcast_shapes, shape_of
-from numpyro.distributions._special import betainc, betaln
+from numpyro.distributions._normal import (
+    excess_moments,
+    inverse_mills_ratio,
+    log_density_ratio,
+    log_ndtr,
+    log_relative_mass,
+    log_relative_tail,
+    lower_hazard,
+    nearest_to_zero,
+)
+from numpyro.distributions._special import betainc, betaln, xlogy
 from numpyro.distributions.continuous import (
     Beta,
     Cauchy,
@@ -252,60 +262,29 @@ class Gaussian(Symmetric):
     :math:`R(a) = (1 - \Phi(a)) / \varphi(a)`.
     """
 
-    def _log_cdf(self, z: Any) -> Any:
-        return _log_ndtr(z)
+    def log_cdf(self, z: Any) -> Any:
+        return log_ndtr(z)
+
+    def log_sf(self, z: Any) -> Any:
+        return log_ndtr(-jnp.asarray(z))
 
     def _tail_quantile(self, log_p: Any) -> Any:
         return log_ndtri(log_p)
 
     def _log_relative_mass(self, a: Any, b: Any) -> Any:
         if a is None:
-            return _log_relative_tail(-jnp.asarray(b))
-        if b is None:
-            return _log_relative_tail(jnp.asarray(a))
-        b, a = (-end for end in _below(a, b))
-        narrow = self._is_narrow(a, b)
-        wide = self._log_relative_mass_of_wide(jnp.where(narrow, 0.0, a), jnp.where(narrow, 1.0, b))
-        a, b = jnp.where(narrow, a, 0.0), jnp.where(narrow, b, 1.0)
-        center, nearest = 0.5 * (a + b), jnp.maximum(a, 0.0)
-        integral = _quadrature(lambda t: jnp.exp(-0.5 * (center + t - nearest) * (center + t + nearest)), 0.5 * (b - a))
-        return jnp.where(narrow, jnp.log(integral), wide)
-
-    def _log_relative_mass_of_wide(self, a: Any, b: Any) -> Any:
-        """For an interval with its middle above 0."""
-        in_tail = a > 0
-        start, ratio = self._tails(jnp.maximum(a, 0.0), b)
-        tail = jnp.log(start) + jnp.log1p(-ratio)
-        lower = jnp.where(in_tail, 0.0, a)
-        across = HALF_LOG_2PI + jnp.log1p(-(_ndtr(lower) + _ndtr(-jnp.where(in_tail, 1.0, b))))
-        return jnp.where(in_tail, tail, across)
-
-    @staticmethod
-    def _tails(a: Any, b: Any) -> tuple[Any, Any]:
-        """Mills' ratio at ``a``, and the share of the tail from ``a`` on that lies beyond ``b``."""
-        bounded = jnp.isfinite(b)
-        end = jnp.where(bounded, b, a + 1.0)
-        start = mills_ratio(a)
-        share = mills_ratio(end) / start * jnp.exp(-0.5 * (end - a) * (end + a))
-        return start, jnp.where(bounded, share, 0.0)
+            return log_relative_tail(-jnp.asarray(b))
+        return log_relative_tail(a) if b is None else log_relative_mass(a, b)
 
     def log_mass(self, a: Any, b: Any) -> Any:
-        nearest = self._reference(a, b)
+        nearest = nearest_to_zero(a, b)
         return self._log_relative_mass(a, b) - 0.5 * nearest * nearest - HALF_LOG_2PI
 
-    @staticmethod
-    def _reference(a: Any, b: Any) -> Any:
-        """The interval's point next to 0."""
-        lower = jnp.asarray(0.0) if a is None else jnp.maximum(a, 0.0)
-        return lower if b is None else jnp.minimum(lower, b)
-
     def log_density(self, z: Any, a: Any, b: Any) -> Any:
-        nearest = self._reference(a, b)
-        return -0.5 * (z - nearest) * (z + nearest) - self._log_relative_mass(a, b)
+        return log_density_ratio(z, nearest_to_zero(a, b)) - self._log_relative_mass(a, b)
 
     def log_share(self, part: tuple[Any, Any], whole: tuple[Any, Any]) -> Any:
-        inner, outer = self._reference(*part), self._reference(*whole)
-        shift = -0.5 * (inner - outer) * (inner + outer)
+        shift = log_density_ratio(nearest_to_zero(*part), nearest_to_zero(*whole))
         return shift + self._log_relative_mass(*part) - self._log_relative_mass(*whole)
 
     def entropy(self, a: Any, b: Any) -> Any:
@@ -314,11 +293,11 @@ class Gaussian(Symmetric):
             a = jnp.asarray(a) if b is None else -jnp.asarray(b)
             in_tail = a > 0
             tail = jnp.where(in_tail, a, 0.0)
-            excess, variance = _excess_moments(tail)
+            excess, variance = excess_moments(tail)
             mean, other_variance = _tail_moments(jnp.where(in_tail, 0.0, a))
             square = jnp.where(in_tail, variance + excess * (excess + 2 * tail), other_variance + mean**2)
-            return _log_relative_tail(a) + 0.5 * square
-        nearest = self._reference(a, b)
+            return log_relative_tail(a) + 0.5 * square
+        nearest = nearest_to_zero(a, b)
         mean, variance = self.moments(a, b)
         return self._log_relative_mass(a, b) + 0.5 * (variance + (mean - nearest) * (mean + nearest))
 
@@ -329,9 +308,11 @@ class Gaussian(Symmetric):
         in_tail = a > 0
         # In the tail: what is beyond a without what is beyond b, about a.
         lower = jnp.maximum(a, 0.0)
-        _, ratio = self._tails(lower, b)
-        upper = jnp.where(jnp.isfinite(b), b, lower + 1.0)
-        (excess, variance), (upper_excess, upper_variance) = _excess_moments(lower), _excess_moments(upper)
+        bounded = jnp.isfinite(b)
+        upper = jnp.where(bounded, b, lower + 1.0)
+        share = jnp.exp(-0.5 * (upper - lower) * (upper + lower)) * inverse_mills_ratio(lower)
+        ratio = jnp.where(bounded, share / inverse_mills_ratio(upper), 0.0)
+        (excess, variance), (upper_excess, upper_variance) = excess_moments(lower), excess_moments(upper)
         beyond = upper - lower + upper_excess
         mean = (excess - ratio * beyond) / (1 - ratio)
         second = (variance + excess**2 - ratio * (upper_variance + beyond**2)) / (1 - ratio)
@@ -363,43 +344,11 @@ def _zero_at_infinity(z: Any, density: Any) -> Any:
     return jnp.where(finite, jnp.where(finite, z, 0.0) * density, 0.0)
 
 
-FAR = 3.0
-
-
-def _excess_fractions(a: Any) -> tuple[Any, Any]:
-    """K and K' with ``1 / R(a) = a + K``, ``K = 1 / (a + K')``: Laplace's continued fraction (DLMF 7.9.3), a >= 3."""
-    rest: Any = 0.0
-    for k in range(20, 1, -1):
-        rest = k / (a + rest)
-    return 1 / (a + rest), rest
-
-
-def _excess(a: Any) -> Any:
-    """Mean of ``z - a`` given ``z > a``, that is ``1 / R(a) - a``."""
-    far = a > FAR
-    near = jnp.where(far, 0.0, a)
-    by_density = jnp.exp(-0.5 * near * near - HALF_LOG_2PI - log_ndtr(-near)) - near
-    return jnp.where(far, _excess_fractions(jnp.where(far, a, FAR))[0], by_density)
-
-
-def mills_ratio(a: Any) -> Any:
-    r""":math:`(1 - \Phi(a)) / \varphi(a)`, for a >= 0."""
-    return 1 / (a + _excess(a))
-
-
-def _excess_moments(a: Any) -> tuple[Any, Any]:
-    """Mean and variance of ``z - a`` given ``z > a``."""
-    far = a > FAR
-    excess = _excess(a)
-    first, second = _excess_fractions(jnp.where(far, a, FAR))
-    return excess, jnp.where(far, first * (second - first), 1 - (a + excess) * excess)
-
-
 def _tail_moments(a: Any) -> tuple[Any, Any]:
     """Mean and variance of ``z`` given ``z > a``."""
     unbounded = a == -jnp.inf
     a = jnp.where(unbounded, 0.0, a)
-    excess, variance = _excess_moments(a)
+    excess, variance = excess_moments(a)
     # Far below 0 the excess is -a and a little.
     little = jnp.exp(-0.5 * a * a - HALF_LOG_2PI - log_ndtr(-a))
     mean = jnp.where(a > 0, a + excess, little)
@@ -407,14 +356,7 @@ def _tail_moments(a: Any) -> tuple[Any, Any]:
     return jnp.where(unbounded, 0.0, mean), jnp.where(unbounded, 1.0, variance)
 
 
-def _log_relative_tail(a: Any) -> Any:
-    """Logarithm of the mass above ``a``, relative to the density at ``max(a, 0)``."""
-    bounded = jnp.isfinite(a)
-    a = jnp.where(bounded, a, 0.0)
-    tail = jnp.log(mills_ratio(jnp.maximum(a, 0.0)))
-    return jnp.where(bounded, jnp.where(a > 0, tail, HALF_LOG_2PI + log_ndtr(-jnp.minimum(a, 0.0))), HALF_LOG_2PI)
-
-
+@jax.custom_jvp
 def log_ndtri(log_p: Any) -> Any:
     """Quantile of the standard normal distribution, from the logarithm of a probability below one half."""
     far, near_p, far_p = _split(log_p)
@@ -423,19 +365,16 @@ def log_ndtri(log_p: Any) -> Any:
 
     def mended() -> Any:
         # log_ndtr is concave, and the start lies left of the root.
-        z = _root(lambda z: _log_ndtr(z) - far_p, -jnp.sqrt(-2 * far_p), 4)
+        z = _root(lambda z: log_ndtr(z) - far_p, -jnp.sqrt(-2 * far_p), 4)
         return jnp.where(far, z, near)
 
     return lax.cond(jnp.any(far), mended, lambda: near)
 
 
-def _log_ndtr(z: Any) -> Any:
-    """``log_ndtr`` with a derivative that is accurate far in the lower tail."""
-    far = z < -FAR
-    tail = jnp.minimum(z, -FAR)
-    return jnp.where(
-        far, jnp.log(mills_ratio(-tail)) - 0.5 * tail * tail - HALF_LOG_2PI, log_ndtr(jnp.maximum(z, -FAR))
-    )
+@log_ndtri.defjvp
+def _log_ndtri_jvp(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:
+    z = log_ndtri(*primals)
+    return z, tangents[0] / lower_hazard(z)
 
 
 def _split(log_p: Any) -> tuple[Any, Any, Any]:
@@ -649,6 +588,11 @@ class GammaLine(Line):
     def _log_sf(self, z: Any) -> Any:
         return log_upper_gamma(self.standard.concentration, z)
 
+    def log_density(self, z: Any, a: Any, b: Any) -> Any:
+        # No point of the interval is negative; what is computed there is finite, and left to the caller.
+        shape, z = self.standard.concentration, jnp.abs(z)
+        return xlogy(shape - 1.0, z) - z - (gammaln(shape) + self.log_mass(a, b))
+
     # Quantiles from above are needed much earlier than underflow makes it necessary.
     smallest_mass = -3.0
 
@@ -770,6 +714,9 @@ def normal_score(base: Distribution, value: Any) -> Any:
         base = base.base_dist
     if isinstance(base, Normal):
         return (value - base.loc) / base.scale
+    if isinstance(base, TransformedDistribution) and all(isinstance(t.sign, int) for t in base.transforms):
+        value, sign = base._inverse(value)
+        return sign * normal_score(base.base_dist, value)
     if isinstance(base, Beta):
         # The upper tail of x is the lower tail of 1 - x, with the parameters swapped.
         a, b, x = base.concentration1, base.concentration0, jnp.asarray(value)

@@ -18,6 +18,7 @@ from numpyro._shapes import broadcast_shapes, shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions._tails import log_interval, log_survival
 from numpyro.distributions.distribution import Distribution
+from numpyro.util import not_jax_tracer
 
 __all__ = ["IntervalCensoredDistribution", "LeftCensoredDistribution", "RightCensoredDistribution"]
 
@@ -69,7 +70,15 @@ class _Censored(Distribution):
 
 
 def _where(flag: Any, if_true: Any, if_false: Any) -> Any:
+    known = _known(flag)
+    if known is not None:
+        return if_true if known else if_false
     return jnp.where(jnp.asarray(flag, bool), if_true, if_false)
+
+
+def _known(flag: Any) -> bool | None:
+    """The flag, if it is one for all observations and not traced: then XLA need not compute what it leaves out."""
+    return bool(flag) if shape_of(flag) == () and not_jax_tracer(flag) else None
 
 
 class LeftCensoredDistribution(_Censored):
@@ -173,8 +182,10 @@ class IntervalCensoredDistribution(_Censored):
 
     def log_prob(self, value: Any) -> Any:
         value = jnp.asarray(value)
-        left, right = jnp.asarray(self.left_censored, bool), jnp.asarray(self.right_censored, bool)
         lower, upper = value[..., 0], value[..., 1]
+        if _known(self.left_censored) is False and _known(self.right_censored) is False:
+            return log_interval(self.base_dist, lower, upper)
+        left, right = jnp.asarray(self.left_censored, bool), jnp.asarray(self.right_censored, bool)
         prototype = jnp.zeros(broadcast_shapes(lower.shape, self.batch_shape), value.dtype)
         harmless = self.base_dist._feasible_like(prototype)
         harmless = 0.5 if harmless is None else harmless

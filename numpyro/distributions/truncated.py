@@ -10,6 +10,7 @@ import math
 from typing import Any, ClassVar
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 from jax.scipy.special import ndtr, ndtri
 
@@ -107,16 +108,15 @@ class _Truncated(Distribution):
     def has_rsample(self) -> bool:
         return self.base_dist.has_rsample
 
-    def _inside(self, value: Any) -> tuple[Any, Any]:
-        """Which values lie between the bounds, and the values with others in the places of those that do not."""
-        value = jnp.asarray(value)
+    def _inside(self, value: Any) -> Any:
+        """Which values lie between the bounds."""
         low, high = self._bound("low"), self._bound("high")
         inside = jnp.ones((), bool)
         if low is not None:
             inside = inside & (value >= low)
         if high is not None:
             inside = inside & (value <= high)
-        return inside, jnp.where(inside, value, high if low is None else low)
+        return inside
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         dtype = jnp.result_type(float)
@@ -125,9 +125,10 @@ class _Truncated(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         loc, scale, line, a, b = self._standard()
-        inside, value = self._inside(value)
-        log_prob = line.log_density((value - loc) / scale, a, b) - jnp.log(scale)
-        return jnp.where(inside, log_prob, -jnp.inf)
+        value = jnp.asarray(value)
+        # One quotient for each scale, not one for each value.
+        log_prob = line.log_density((value - loc) * (1 / scale), a, b) - jnp.log(scale)
+        return log_prob + log_indicator(self._inside(value))
 
     def log_cdf(self, value: Any) -> Any:
         loc, scale, line, a, b = self._standard()
@@ -529,8 +530,10 @@ class LowerTruncatedPowerLaw(Distribution):
         return jnp.log(jnp.maximum(value, self.low)) - jnp.log(self.low)
 
     def log_prob(self, value: Any) -> Any:
-        log_prob = jnp.log(-(self.alpha + 1.0)) - jnp.log(self.low) + self.alpha * self._log_ratio(value)
-        return log_prob + log_indicator(jnp.asarray(value) >= self.low)
+        # Below the lower end the density is 0 whatever is computed for it, if only it is finite.
+        log_value = jnp.log(jnp.maximum(value, lax.stop_gradient(self.low)))
+        scale = jnp.log(-(self.alpha + 1.0)) - (self.alpha + 1.0) * jnp.log(self.low)
+        return self.alpha * log_value + scale + log_indicator(jnp.asarray(value) >= self.low)
 
     def cdf(self, value: Any) -> Any:
         return -jnp.expm1((self.alpha + 1.0) * self._log_ratio(value))
