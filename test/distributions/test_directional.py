@@ -15,6 +15,7 @@ import scipy.special
 import scipy.stats
 
 import numpyro.distributions as dist
+from numpyro.distributions import directional
 from numpyro.distributions.directional import log_I1
 
 
@@ -200,3 +201,23 @@ def test_directions_on_the_circle_integrate_to_one_and_draws_follow():
     )
     assert np.all(np.isfinite(slope))
     assert np.all(slope != 0)
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_derivatives_of_the_radial_integral_on_both_sides(power):
+    t = np.concatenate([-np.logspace(2, -2, 12), [0.0], np.logspace(-2, 1, 9)])
+
+    def integral(n, t):
+        """Relative to exp(-t^2 / 2), by parabolic cylinder functions (DLMF 12.5.1)."""
+        return mp.gamma(n + 1) * mp.exp(mp.mpf(t) ** 2 / 4) * mp.pcfd(-n - 1, -mp.mpf(t))
+
+    with double_precision():
+        slope = jax.grad(lambda t: directional._log_radial_integral(t, power))
+        found = jax.jit(lambda t: (jax.vmap(slope)(t), jax.vmap(jax.grad(slope))(t)))(t)
+    with mp.workdps(40):
+        slopes = [power * integral(power - 1, v) / integral(power, v) for v in t.tolist()]
+        # J'' = n J_{n-1}', where J_0' is exp(-t^2 / 2).
+        bends = [1 if power == 1 else 2 * integral(0, v) for v in t.tolist()]
+        curvatures = [b / integral(power, v) - s * s for b, v, s in zip(bends, t.tolist(), slopes, strict=True)]
+    np.testing.assert_allclose(found[0], [float(s) for s in slopes], rtol=1e-13)
+    np.testing.assert_allclose(found[1], [float(c) for c in curvatures], rtol=1e-9)

@@ -16,7 +16,7 @@ import numpy as np
 
 from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
-from numpyro.distributions._special import FEW, xlogy
+from numpyro.distributions._special import FEW, log_sigmoid_difference, xlogy
 from numpyro.distributions.discrete.log_mass import log_multinomial
 from numpyro.distributions.discrete.shared import (
     choose,
@@ -28,7 +28,7 @@ from numpyro.distributions.discrete.shared import (
 )
 from numpyro.distributions.discrete.trials import BinomialProbs
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import assert_one_of, categorical, clamp_probs, log1mexp, multinomial
+from numpyro.distributions.util import assert_one_of, categorical, clamp_probs, multinomial
 
 __all__ = [
     "Categorical",
@@ -217,33 +217,37 @@ class OrderedLogistic(_CategoricalBase):
     def _size(self) -> int:
         return shape_of(self.cutpoints)[-1] + 1
 
-    def _log_between(self, lower: Any, upper: Any, is_first: Any, is_last: Any) -> Any:
-        """Log probability between two distances of cutpoints from the predictor; the outermost have one side only.
-
-        It is :math:`\\sigma(b) - \\sigma(a) = \\sigma(b)\\,\\sigma(-a)\\,(1 - e^{a - b})`.
-        """
-        inner = ~(is_first | is_last)
-        gap = log1mexp(jnp.where(inner, lower - upper, -1.0))
-        below, above = -jax.nn.softplus(-upper), -jax.nn.softplus(lower)
-        return jnp.where(is_first, below, jnp.where(is_last, above, below + above + gap))
-
     def _log_mass(self, category: Any) -> Any:
         if self._size <= FEW and np.size(category) >= prod(self.batch_shape) * self._size:
             return choose(self.logits, category)
         cutpoints, predictor = jnp.asarray(self.cutpoints), jnp.asarray(self.predictor)
-        last = self._size - 1
-        upper = pick(cutpoints, jnp.minimum(category, last - 1)) - predictor
-        lower = pick(cutpoints, jnp.maximum(category - 1, 0)) - predictor
-        return self._log_between(lower, upper, category == 0, category == last)
+        if self._size <= FEW:
+            ends = [-jnp.inf, *(cutpoints[..., k] for k in range(self._size - 1)), jnp.inf]
+            lower, upper = choose(ends[:-1], category), choose(ends[1:], category)
+        else:
+            last = self._size - 1
+            lower = jnp.where(category == 0, -jnp.inf, pick(cutpoints, jnp.maximum(category - 1, 0)))
+            upper = jnp.where(category == last, jnp.inf, pick(cutpoints, jnp.minimum(category, last - 1)))
+        return log_sigmoid_difference(lower - predictor, upper - predictor)
+
+    def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
+        """Count the cutpoints below the latent variable, in terms of its distribution function, which is uniform."""
+        uniform = jax.random.uniform(key, self.shape(sample_shape), jnp.result_type(float))
+        cutpoints, predictor = jnp.asarray(self.cutpoints), jnp.asarray(self.predictor)
+        none = jnp.zeros(uniform.shape, jnp.result_type(int))
+        if self._size <= FEW:
+            bounds = [jax.nn.sigmoid(cutpoints[..., k] - predictor) for k in range(self._size - 1)]
+            return sum((uniform >= bound for bound in bounds), none)
+        return none + (uniform[..., None] >= jax.nn.sigmoid(cutpoints - predictor[..., None])).sum(-1)
 
     @property
     def logits(self) -> Any:
         """Log probabilities, of shape ``B + (K,)``."""
         distance = jnp.asarray(self.cutpoints) - jnp.asarray(self.predictor)[..., None]
-        lower = jnp.concatenate([distance[..., :1], distance], -1)
-        upper = jnp.concatenate([distance, distance[..., -1:]], -1)
-        category = np.arange(self._size)
-        return self._log_between(lower, upper, category == 0, category == self._size - 1)
+        unbounded = jnp.full_like(distance[..., :1], jnp.inf)
+        lower = jnp.concatenate([-unbounded, distance], -1)
+        upper = jnp.concatenate([distance, unbounded], -1)
+        return log_sigmoid_difference(lower, upper)
 
     @property
     def probs(self) -> Any:

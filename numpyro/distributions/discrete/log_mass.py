@@ -11,13 +11,16 @@ what is counted to what is expected, and the small terms :math:`t`.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import jax
+from jax.custom_derivatives import SymbolicZero
 import jax.numpy as jnp
+from jax.scipy.special import digamma
 
-from numpyro.distributions._special import stirling_error, stirling_error_slope
+from numpyro.distributions._special import log_sigmoids, sigmoid_of_minus, stirling_error, stirling_error_slope
 from numpyro.distributions.util import stirling_approx_tail
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -29,9 +32,28 @@ def log_poisson(count: Any, rate: Any) -> Any:
     :param count: non-negative whole numbers, of a floating dtype.
     :param rate: non-negative numbers.
     """
+    return _log_poisson(count, jnp.asarray(rate, jnp.result_type(rate, float)))
+
+
+@jax.custom_jvp
+def _log_poisson(count: Any, rate: Any) -> Any:
     some = count > 0
     log_ratio = _log_ratio(jnp.where(some, rate, 1.0), count + 1, rate - count - 1)
     return jnp.where(some, count * log_ratio, 0.0) + (count - rate) - _rest_of_factorial(count)
+
+
+@functools.partial(_log_poisson.defjvp, symbolic_zeros=True)
+def _log_poisson_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
+    count, rate = primals
+    in_count, in_rate = tangents
+    value = _log_poisson(count, rate)
+    tangent = jnp.zeros_like(value)
+    if not isinstance(in_rate, SymbolicZero):
+        # k / rate - 1, which for k = 0 has no quotient; of one rate for many counts it is a sum of counts.
+        tangent = tangent + count * (in_rate / jnp.where(rate > 0, rate, 1.0)) - in_rate
+    if not isinstance(in_count, SymbolicZero):
+        tangent = tangent + (jnp.log(rate) - digamma(count + 1)) * in_count
+    return value, tangent
 
 
 def log_binomial(successes: Any, failures: Any, log_success: Any, log_failure: Any) -> Any:
@@ -46,6 +68,21 @@ def log_binomial(successes: Any, failures: Any, log_success: Any, log_failure: A
     rests = _rest_of_factorial(total) - (_rest_of_factorial(successes) + _rest_of_factorial(failures))
     by_success = successes * (log_success - _log_share(successes, total))
     return by_success + failures * (log_failure - _log_share(failures, total)) + rests
+
+
+@jax.custom_jvp
+def log_binomial_of_logits(successes: Any, failures: Any, logits: Any) -> Any:
+    """The same of log odds of success, as a function of which it has one derivative; the counts have none."""
+    return log_binomial(successes, failures, *log_sigmoids(logits))
+
+
+@log_binomial_of_logits.defjvp
+def _log_binomial_of_logits_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    successes, failures, logits = primals
+    # The probabilities of failure and of success, each relative to itself; their products with counts stand apart.
+    failure, success = sigmoid_of_minus(logits), sigmoid_of_minus(-logits)
+    tangent = successes * (failure * tangents[2]) - failures * (success * tangents[2])
+    return log_binomial_of_logits(*primals), tangent
 
 
 def log_multinomial(counts: Any, log_probs: Any) -> Any:

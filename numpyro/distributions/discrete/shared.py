@@ -44,10 +44,13 @@ def choose(table: Any, index: Any) -> Any:
     """The same as :func:`pick`, for a short table that is computed: by comparisons, so that it is computed once.
 
     A look-up would be compiled into one loop with the formula of the table, for every value again.
+
+    :param table: an array, or a sequence of its entries along the last dimension.
     """
-    chosen = table[..., 0]
-    for entry in range(1, table.shape[-1]):
-        chosen = jnp.where(index == entry, table[..., entry], chosen)
+    entries = table if isinstance(table, list) else [table[..., entry] for entry in range(table.shape[-1])]
+    chosen = entries[0]
+    for entry, value in enumerate(entries[1:], 1):
+        chosen = jnp.where(index == entry, value, chosen)
     return chosen
 
 

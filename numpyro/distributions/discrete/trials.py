@@ -14,7 +14,7 @@ import numpy as np
 
 from numpyro.distributions import constraints
 from numpyro.distributions._special import betainc, log_indicator, log_sigmoid, log_sigmoids, xlog1py, xlogy
-from numpyro.distributions.discrete.log_mass import log_binomial
+from numpyro.distributions.discrete.log_mass import log_binomial, log_binomial_of_logits
 from numpyro.distributions.discrete.shared import entropy_of_sum, over_batch, range_over_batch, to_logits
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import assert_one_of, binomial
@@ -167,12 +167,14 @@ class _BinomialBase(Distribution):
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         return binomial(key, self.probs, self.total_count, self.shape(sample_shape))
 
+    def _log_mass(self, successes: Any, failures: Any) -> Any:
+        return log_binomial(successes, failures, *self._logs(successes, failures))
+
     def log_prob(self, value: Any) -> Any:
         value, total = jnp.asarray(value), jnp.asarray(self.total_count)
         inside = (value >= 0) & (value <= total) & (value == jnp.floor(value))
         successes = jnp.where(inside, value, 0).astype(jnp.result_type(float))
-        failures = total - successes
-        return log_binomial(successes, failures, *self._logs(successes, failures)) + log_indicator(inside)
+        return self._log_mass(successes, total - successes) + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:
         # P(K <= k) = I_{1 - p}(n - k, k + 1)
@@ -259,9 +261,8 @@ class BinomialLogits(_BinomialBase):
         """Probability of success."""
         return jax.nn.sigmoid(jnp.asarray(self.logits, jnp.result_type(float)))
 
-    def _logs(self, successes: Any, failures: Any) -> tuple[Any, Any]:
-        logits = jnp.asarray(self.logits, jnp.result_type(float))
-        return -jax.nn.softplus(-logits), -jax.nn.softplus(logits)
+    def _log_mass(self, successes: Any, failures: Any) -> Any:
+        return log_binomial_of_logits(successes, failures, jnp.asarray(self.logits, jnp.result_type(float)))
 
 
 def Binomial(
