@@ -12,7 +12,7 @@ import numpy as np
 from precision import double_precision
 import pytest
 
-from numpyro.distributions._special import log_sigmoid_difference
+from numpyro.distributions._special import log_one_plus_square, log_sigmoid_difference
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -39,3 +39,17 @@ def test_log_sigmoid_difference_and_its_gradient_relative_to_themselves(precisio
     np.testing.assert_allclose(slopes[0], in_a, rtol=tolerance, atol=1e-30)
     np.testing.assert_allclose(slopes[1], in_b, rtol=tolerance, atol=1e-30)
     assert jnp.isneginf(log_sigmoid_difference(1.0, 1.0))
+
+
+def test_derivatives_of_log_one_plus_square():
+    x = np.float32([0.0, -0.0, 1e-30, -1e-3, 0.7, -3.0, 1e10, 1e30])
+    slope = jax.grad(log_one_plus_square)
+    found = jax.jit(lambda x: [jax.vmap(f)(x) for f in (log_one_plus_square, slope, jax.grad(slope))])(x)
+    with mp.workdps(60):
+        exact = [mp.mpf(float(v)) for v in x]
+        expected = [float(mp.log(1 + v * v)) for v in exact]
+        slopes = [float(2 * v / (1 + v * v)) for v in exact]
+        bends = [float(2 * (1 - v * v) / (1 + v * v) ** 2) for v in exact]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(found[1], slopes, rtol=1e-6)
+    np.testing.assert_allclose(found[2], bends, rtol=1e-5, atol=1e-7)

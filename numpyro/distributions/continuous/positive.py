@@ -16,7 +16,7 @@ from jax.scipy.special import digamma, erf, erfc, exp1, gammainc, gammaincc, gam
 from numpyro.distributions import constraints
 from numpyro.distributions._normal import log_ndtr
 from numpyro.distributions._random import standard_gamma
-from numpyro.distributions._special import gammaincinv, log1p_square, log_indicator, xlogy
+from numpyro.distributions._special import gammaincinv, log_indicator, log_one_plus_square, xlogy
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI, Normal
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.distribution.transformed import _TransformedFamily
@@ -372,7 +372,7 @@ class HalfCauchy(Distribution):
     def log_prob(self, value: Any) -> Any:
         z = value / self.scale
         normalizer = jnp.log(self.scale) - math.log(2 / math.pi)
-        return -log1p_square(z) - normalizer + log_indicator(jnp.asarray(value) >= 0)
+        return -log_one_plus_square(z) - normalizer + log_indicator(jnp.asarray(value) >= 0)
 
     def cdf(self, value: Any) -> Any:
         return 2 / jnp.pi * jnp.arctan(jnp.maximum(value, 0.0) / self.scale)
@@ -426,7 +426,9 @@ class Weibull(Distribution):
     def log_prob(self, value: Any) -> Any:
         k, inside = self.concentration, jnp.asarray(value) >= 0
         z = jnp.where(inside, value, 1.0) / self.scale
-        kernel = xlogy(k - 1.0, z) - jnp.where(z > 0, z, 1.0) ** k * (z > 0)
+        # As well as z ** k, of a z that is rounded; XLA's power is no vector operation, its exponential is one.
+        power = jnp.exp(k * jnp.log(jnp.where(z > 0, z, 1.0))) * (z > 0)
+        kernel = xlogy(k - 1.0, z) - power
         return kernel + (jnp.log(k) - jnp.log(self.scale)) + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:

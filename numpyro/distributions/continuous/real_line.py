@@ -16,7 +16,7 @@ from jax.scipy.special import digamma, ndtr, ndtri
 from numpyro.distributions import constraints
 from numpyro.distributions._normal import log_ndtr
 from numpyro.distributions._random import log_standard_gamma
-from numpyro.distributions._special import betainc, betaincinv, betaln, log1p_square
+from numpyro.distributions._special import betainc, betaincinv, betaln, log1p_square, log_one_plus_square
 from numpyro.distributions.distribution import Distribution
 
 __all__ = [
@@ -117,7 +117,7 @@ class Cauchy(_LocationScale):
 
     def log_prob(self, value: Any) -> Any:
         z = self._standardized(value)
-        return -log1p_square(z) - jnp.log(self.scale) - LOG_PI
+        return -log_one_plus_square(z) - jnp.log(self.scale) - LOG_PI
 
     def cdf(self, value: Any) -> Any:
         # arctan2 keeps the lower tail exact, where 1/2 + arctan(z) / pi cancels.
