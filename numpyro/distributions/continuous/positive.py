@@ -267,7 +267,7 @@ class LogNormal(_TransformedFamily):
         inside = jnp.asarray(value) > 0
         log_value = jnp.log(jnp.where(inside, value, 1.0))
         z = (log_value - self.loc) / self.scale
-        return -0.5 * z * z - log_value - (jnp.log(self.scale) + HALF_LOG_2PI) + log_indicator(inside)
+        return -0.5 * jnp.square(z) - log_value - (jnp.log(self.scale) + HALF_LOG_2PI) + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:
         inside = jnp.asarray(value) > 0
@@ -316,7 +316,7 @@ class HalfNormal(Distribution):
     def log_prob(self, value: Any) -> Any:
         z = value / self.scale
         normalizer = jnp.log(self.scale) + (HALF_LOG_2PI - math.log(2))
-        return -0.5 * z * z - normalizer + log_indicator(jnp.asarray(value) >= 0)
+        return -0.5 * jnp.square(z) - normalizer + log_indicator(jnp.asarray(value) >= 0)
 
     def cdf(self, value: Any) -> Any:
         return erf(jnp.maximum(value, 0.0) / (self.scale * math.sqrt(2)))

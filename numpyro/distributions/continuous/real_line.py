@@ -74,7 +74,7 @@ class Normal(_LocationScale):
 
     def log_prob(self, value: Any) -> Any:
         z = self._standardized(value)
-        return -0.5 * z * z - jnp.log(self.scale) - HALF_LOG_2PI
+        return -0.5 * jnp.square(z) - jnp.log(self.scale) - HALF_LOG_2PI
 
     def cdf(self, value: Any) -> Any:
         return ndtr(self._standardized(value))
