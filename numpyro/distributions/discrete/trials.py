@@ -127,7 +127,7 @@ class BernoulliLogits(_BernoulliBase):
         if np.size(logits) < np.size(value):
             log_prob = jnp.where(success, *log_sigmoids(logits))
         else:
-            # A factor, which a loop over parameters computes once, and not a choice, which can keep XLA from vectorising.
+            # A factor, which a loop over parameters computes once; a choice can keep XLA from vectorising.
             log_prob = log_sigmoid(logits * jnp.where(success, 1.0, -1.0).astype(logits.dtype))
         return log_prob + log_indicator(success | (value == 0))
 
