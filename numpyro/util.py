@@ -21,6 +21,7 @@ import warnings
 
 import jax
 from jax import lax
+import jax.extend.core as core
 import jax.numpy as jnp
 import numpy as np
 
@@ -178,6 +179,18 @@ def is_tracing() -> bool:
     (False, True)
     """
     return bool(get_opaque_trace_state() != _OUTSIDE)
+
+
+def inner_programs(equation: Any) -> list[Any]:
+    """The programs that an equation of a jaxpr holds: bodies of loops, branches, calls.
+
+    >>> program = jax.make_jaxpr(lambda x: jax.lax.fori_loop(0, 9, lambda _, y: y * 2, x))(1.0)
+    >>> [len(inner_programs(equation)) for equation in program.eqns]
+    [1]
+    """
+    is_program = lambda x: isinstance(x, core.Jaxpr | core.ClosedJaxpr)
+    leaves = jax.tree.leaves(list(equation.params.values()), is_leaf=is_program)
+    return [leaf.jaxpr if isinstance(leaf, core.ClosedJaxpr) else leaf for leaf in leaves if is_program(leaf)]
 
 
 def is_prng_key(key: Any) -> bool:

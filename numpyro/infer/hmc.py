@@ -25,6 +25,7 @@ from jax.flatten_util import ravel_pytree
 import jax.numpy as jnp
 
 from numpyro.infer.chain import FAILED, GIVEN, SEARCH, Chain, HMCState, Sampler, strongly_typed
+from numpyro.infer.compilation import quickly_compiled
 from numpyro.infer.fisher import FisherAdaptation, LowRankFisherAdaptation
 from numpyro.infer.initialization import init_to_uniform, uniform_radius
 from numpyro.infer.integrator import euclidean_kinetic_energy
@@ -59,12 +60,12 @@ class HMCProgram(Program):
     @cached_property
     def advance(self) -> Any:
         """:meth:`Sampler.advance <numpyro.infer.chain.Sampler.advance>`, compiled; the buffers of draws are donated."""
-        return jax.jit(self.sampler.advance, donate_argnums=(1,))
+        return quickly_compiled(self.sampler.advance, donate_argnums=(1,))
 
     @cached_property
     def advance_together(self) -> Any:
         """The same for many chains."""
-        return jax.jit(self.sampler.advance_together, donate_argnums=(1,))
+        return quickly_compiled(self.sampler.advance_together, donate_argnums=(1,))
 
     def begin(self, rng_key: Any, init_params: Any, arrays: Any) -> HMCState:
         sampler, zero = self.sampler, jnp.zeros((), jnp.int32)

@@ -10,7 +10,7 @@ draw takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 import math
 from typing import Any
 
@@ -18,6 +18,8 @@ import jax
 from jax import lax
 from jax.extend.core import jaxpr_as_fun
 import jax.numpy as jnp
+
+from numpyro.util import inner_programs
 
 __all__ = ["over_draws"]
 
@@ -70,14 +72,5 @@ def _bytes(jaxpr: Any) -> int:
     total = 0
     for equation in jaxpr.eqns:
         total += sum(math.prod(x.aval.shape) * x.aval.dtype.itemsize for x in equation.outvars)
-        total += sum(_bytes(inner) for inner in _inside(equation.params))
+        total += sum(_bytes(inner) for inner in inner_programs(equation))
     return total
-
-
-def _inside(value: Any) -> list[Any]:
-    """The programs among the parameters of an operation."""
-    if isinstance(value, Mapping | tuple | list):
-        parts = value.values() if isinstance(value, Mapping) else value
-        return [inner for part in parts for inner in _inside(part)]
-    inner = getattr(value, "jaxpr", value)
-    return [inner] if hasattr(inner, "eqns") else []

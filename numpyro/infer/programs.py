@@ -12,8 +12,7 @@ objects without visible state count as the same as long as they are the same obj
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -23,9 +22,8 @@ import jax
 import numpy as np
 
 from numpyro.distributions._pytree import DERIVED
-from numpyro.util import is_tracing
 
-__all__ = ["in_background", "programs_of", "quickly_compiled", "visible_state"]
+__all__ = ["programs_of", "visible_state"]
 
 _ATTRIBUTE = "_numpyro_programs"
 _NO_STATE = DERIVED | {_ATTRIBUTE}
@@ -176,45 +174,3 @@ def _names(code: CodeType) -> tuple[str, ...]:
         if isinstance(constant, CodeType):
             names += _names(constant)
     return tuple(dict.fromkeys(names))
-
-
-def in_background(fn: Callable[[], Any]) -> Future[Any]:
-    """What ``fn`` returns, or raises, in a thread of its own. Settings of JAX that hold in this thread only do not hold
-    there, so it serves to compile what was lowered here; then a function made by ``jax.jit`` finds its program ready.
-
-    >>> in_background(lambda: 2 + 3).result()
-    5
-    """
-    pool = ThreadPoolExecutor(1, "numpyro")
-    future = pool.submit(fn)
-    pool.shutdown(wait=False)
-    return future
-
-
-class quickly_compiled:
-    """``jax.jit(fn)``, compiled with less effort where that can be asked for: on a CPU, outside other transformations.
-
-    :param fn: the function.
-    :param effort: 0 for what runs once, so that no optimisation pays; 1 for what runs as fast with the simpler
-        optimisations.
-    :param settings: further arguments of ``jax.jit``.
-
-    >>> quickly_compiled(lambda x: x + 1, effort=1)(2).item()
-    3
-    """
-
-    def __init__(self, fn: Callable[..., Any], *, effort: int, **settings: Any) -> None:
-        options: dict[str, Any] = {"xla_backend_optimization_level": effort}
-        if effort == 0:
-            options["xla_llvm_disable_expensive_passes"] = True
-        self._plain = jax.jit(fn, **settings)
-        self._quick = jax.jit(fn, compiler_options=options, **settings)
-
-    @property
-    def here(self) -> Any:
-        """The function of ``jax.jit`` that may be called here."""
-        # JAX refuses options of the compiler within another program.
-        return self._plain if is_tracing() or jax.default_backend() != "cpu" else self._quick
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.here(*args, **kwargs)

@@ -28,10 +28,10 @@ import numpy as np
 
 from numpyro.infer.arguments import combine, partition
 from numpyro.infer.chain import FAILED, GIVEN, RESUME, SEARCH, Chain, strongly_typed
+from numpyro.infer.compilation import in_background, quickly_compiled
 from numpyro.infer.hmc import HMC
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.placement import in_any_process, mesh_of, place
-from numpyro.infer.programs import in_background, quickly_compiled
 from numpyro.util import identity
 
 if TYPE_CHECKING:
@@ -375,7 +375,7 @@ class HMCRunner(Runner):
                 def fn(chain: Chain, draws: dict[str, Any], *rest: Any) -> Any:
                     return method(lambda carry: advance(*carry, *rest))((chain, draws))
 
-            self.program.compiled[key] = jax.jit(fn, donate_argnums=(1,))
+            self.program.compiled[key] = quickly_compiled(fn, donate_argnums=(1,))
         return self.program.compiled[key]
 
     def check(self, carry: tuple[Chain, dict[str, Any]]) -> None:
@@ -500,9 +500,7 @@ class KernelRunner(Runner):
         inputs = (key, number, params, self.arrays)
         if self.home is None:
             looks = tuple((np.shape(x), str(x.dtype)) for x in jax.tree.leaves(inputs))
-            self.compiling = self.cached(
-                ("ahead", together, looks), lambda: self._ahead(program.here.trace(*inputs), group)
-            )
+            self.compiling = self.cached(("ahead", together, looks), lambda: self._ahead(program.trace(*inputs), group))
         return program(*inputs)
 
     def _make_init(self, together: bool) -> Callable[..., Any]:
@@ -568,7 +566,7 @@ class KernelRunner(Runner):
     def _program(self) -> Any:
         """The compiled loop: of one chain where each is a thread, else of a group."""
         if self.is_threaded:
-            return self.cached("one", lambda: jax.jit(self._loop(together=False), donate_argnums=(1,)))
+            return self.cached("one", lambda: quickly_compiled(self._loop(together=False), donate_argnums=(1,)))
         return self.cached("loop", self._make_loop)
 
     def _make_loop(self) -> Callable[..., Any]:
@@ -582,7 +580,7 @@ class KernelRunner(Runner):
             def fn(state: Any, draws: Any, *rest: Any) -> Any:
                 return method(lambda carry: loop(*carry, *rest))((state, draws))
 
-        return jax.jit(fn, donate_argnums=(1,))
+        return quickly_compiled(fn, donate_argnums=(1,))
 
     def _loop(self, together: bool) -> Callable[..., Any]:
         """The loop over iterations. ``together`` says whether the state stands for all chains."""

@@ -19,10 +19,11 @@ from numpyro._shapes import shape_of
 from numpyro.distributions import biject_to
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.arguments import combine, partition
+from numpyro.infer.compilation import quickly_compiled
 from numpyro.infer.initialization import MAX_ATTEMPTS, first_valid, init_to_uniform
 from numpyro.infer.many_draws import over_draws
 from numpyro.infer.potential import ModelPotential, build_potential, site_log_prob
-from numpyro.infer.programs import programs_of, quickly_compiled
+from numpyro.infer.programs import programs_of
 from numpyro.primitives import Messenger
 
 __all__ = [

@@ -23,6 +23,8 @@ from jax import lax
 import jax.extend.core as core
 import jax.numpy as jnp
 
+from numpyro.util import inner_programs
+
 __all__ = ["parallel_scan"]
 
 #: With one of these in the body, a step does not do the same work whatever its data, so steps stay apart.
@@ -121,16 +123,9 @@ def _plan(step: Callable[..., Any], init: Any, xs: Any, length: int) -> tuple[An
 
 def _has_stepwise(jaxpr: Any) -> bool:
     return any(
-        equation.primitive.name in _STEPWISE or any(map(_has_stepwise, _inner_jaxprs(equation)))
+        equation.primitive.name in _STEPWISE or any(map(_has_stepwise, inner_programs(equation)))
         for equation in jaxpr.eqns
     )
-
-
-def _inner_jaxprs(equation: Any) -> list[Any]:
-    """The programs that an equation holds: bodies of loops, branches, calls."""
-    is_program = lambda x: isinstance(x, core.Jaxpr | core.ClosedJaxpr)
-    leaves = jax.tree.leaves(list(equation.params.values()), is_leaf=is_program)
-    return [leaf.jaxpr if isinstance(leaf, core.ClosedJaxpr) else leaf for leaf in leaves if is_program(leaf)]
 
 
 def _reads(jaxpr: Any, count: int) -> list[set[int]]:

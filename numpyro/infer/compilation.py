@@ -1,0 +1,130 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""How much effort is spent on compiling a program.
+
+XLA's compilation is most of the time of a first run. Options of its compiler make it shorter, at a price that depends
+on what the program does: they are chosen here, by measurement (``benchmarks/README.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import jax
+
+from numpyro.util import inner_programs, is_tracing
+
+__all__ = ["in_background", "quickly_compiled"]
+
+_NO_EMITTERS = {"xla_cpu_use_fusion_emitters": False}
+"""Loops written as LLVM's code at once rather than through MLIR: 0.8 s for a first run of the eight schools instead of
+1.3, and two thirds of the memory. What it costs is vectorised functions: an ``exp`` of each element takes five
+nanoseconds."""
+
+_OPTIONS: dict[int, dict[str, Any]] = {
+    0: {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True} | _NO_EMITTERS,
+    1: {"xla_backend_optimization_level": 1},
+    2: _NO_EMITTERS,
+    3: {},
+}
+
+_FEW = 256
+"""Values of such functions in a program from which on it is worth having them vectorised."""
+
+_FUNCTIONS = frozenset(
+    "acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt cos cosh digamma erf erf_inv erfc exp exp2"
+    " expm1 igamma igamma_grad_a igammac lgamma log log1p logistic polygamma pow random_gamma_grad"
+    " regularized_incomplete_beta sin sinh tan tanh zeta".split()
+)
+
+
+def in_background(fn: Callable[[], Any]) -> Future[Any]:
+    """What ``fn`` returns, or raises, in a thread of its own. Settings of JAX that hold in this thread only do not hold
+    there, so it serves to compile what was lowered here; then a function made by ``jax.jit`` finds its program ready.
+
+    >>> in_background(lambda: 2 + 3).result()
+    5
+    """
+    pool = ThreadPoolExecutor(1, "numpyro")
+    future = pool.submit(fn)
+    pool.shutdown(wait=False)
+    return future
+
+
+class quickly_compiled:
+    """``jax.jit(fn)``, compiled with less effort where that can be asked for: on a CPU, outside other transformations.
+
+    :param fn: the function.
+    :param effort: 0 for what runs once, so that no optimisation pays; 1 for what runs as fast with the simpler
+        optimisations; None for a program that runs long: without the part of the compiler that serves large arrays if
+        it computes few exponentials, logarithms and the like.
+    :param settings: further arguments of ``jax.jit``.
+
+    >>> quickly_compiled(lambda x: x + 1, effort=1)(2).item()
+    3
+    """
+
+    def __init__(self, fn: Callable[..., Any], *, effort: int | None = None, **settings: Any) -> None:
+        self._fn, self._effort, self._settings = fn, effort, settings
+        self._plain = jax.jit(fn, **settings)
+        self._quick: dict[int, Any] = {}
+        self._chosen: dict[Any, int] = {}
+
+    def at(self, *args: Any, **kwargs: Any) -> Any:
+        """The function of ``jax.jit`` that is to be called here, with these arguments."""
+        # JAX refuses options of the compiler within another program.
+        if is_tracing() or jax.default_backend() != "cpu":
+            return self._plain
+        effort = self._effort
+        if effort is None:
+            shapes = tuple(jax.numpy.shape(x) for x in jax.tree.leaves((args, kwargs)))
+            if shapes not in self._chosen:
+                program = self._plain.trace(*args, **kwargs).jaxpr
+                self._chosen[shapes] = 2 if _values_of_functions(program.jaxpr) <= _FEW else 3
+            effort = self._chosen[shapes]
+        if effort not in self._quick:
+            options = _OPTIONS[effort] if _is_understood(effort) else {}
+            self._quick[effort] = (
+                jax.jit(self._fn, compiler_options=options, **self._settings) if options else self._plain
+            )
+        return self._quick[effort]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.at(*args, **kwargs)(*args, **kwargs)
+
+    def trace(self, *args: Any, **kwargs: Any) -> Any:
+        """``trace`` of the function of ``jax.jit``."""
+        return self.at(*args, **kwargs).trace(*args, **kwargs)
+
+    def lower(self, *args: Any, **kwargs: Any) -> Any:
+        """``lower`` of the function of ``jax.jit``."""
+        return self.at(*args, **kwargs).lower(*args, **kwargs)
+
+
+@cache
+def _is_understood(effort: int) -> bool:
+    """Whether this version of XLA has the options."""
+    try:
+        jax.jit(lambda: 0, compiler_options=_OPTIONS[effort]).lower().compile()
+    except Exception:
+        return False
+    return True
+
+
+def _values_of_functions(jaxpr: Any) -> int:
+    """How many values of elementary and special functions a program computes, each loop gone through once.
+
+    >>> program = jax.make_jaxpr(lambda x: jax.lax.fori_loop(0, 9, lambda _, y: jax.numpy.exp(y) + 1, x))
+    >>> _values_of_functions(program(jax.numpy.ones(5)).jaxpr)
+    5
+    """
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in _FUNCTIONS:
+            total += sum(var.aval.size for var in equation.outvars)
+        total += sum(_values_of_functions(inner) for inner in inner_programs(equation))
+    return total
