@@ -1,0 +1,59 @@
+# Copyright the numpyro-scan contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""How programs are compiled: what is asked of the compiler changes how long it takes, never what is computed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from numpyro.infer import compilation
+from numpyro.infer.compilation import quickly_compiled
+
+on_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="the options are those of XLA's compiler for CPUs")
+
+
+def chain_of_exponentials(x):
+    return jax.lax.fori_loop(0, 3, lambda _, y: jnp.exp(-y) + jnp.log1p(y), x)
+
+
+@on_cpu
+def test_effort_follows_the_number_of_elementary_functions_also_inside_loops():
+    fn = quickly_compiled(chain_of_exponentials)
+    few, many = fn.at(jnp.ones(100)), fn.at(jnp.ones(200))
+    assert few is not many and fn.at(jnp.zeros(100)) is few
+    sums = quickly_compiled(lambda x: x.sum())
+    assert sums.at(jnp.ones(10)) is sums.at(jnp.ones(100_000))
+
+
+@pytest.mark.parametrize("effort", [0, 1, 2, 3, None])
+def test_the_result_does_not_depend_on_the_effort(effort):
+    x = jnp.linspace(0.1, 3.0, 64)
+    fn = quickly_compiled(chain_of_exponentials, effort=effort)
+    expected = np.asarray(x, np.float64)
+    for _ in range(3):
+        expected = np.exp(-expected) + np.log1p(expected)
+    np.testing.assert_allclose(fn(x), expected, rtol=1e-5)
+    # Within a transformation, where JAX refuses options of the compiler.
+    np.testing.assert_allclose(jax.jit(lambda x: fn(x) * 2)(x), 2 * expected, rtol=1e-5)
+    np.testing.assert_allclose(jax.vmap(fn)(x[:, None])[:, 0], expected, rtol=1e-5)
+
+
+@on_cpu
+def test_options_that_this_version_of_the_compiler_does_not_know_are_left_out(monkeypatch):
+    monkeypatch.setitem(compilation._OPTIONS, 2, {"xla_cpu_an_option_that_is_not_there": True})
+    compilation._is_understood.cache_clear()
+    try:
+        assert quickly_compiled(lambda x: x + 1, effort=2)(1) == 2
+        assert not compilation._is_understood(2)
+    finally:
+        monkeypatch.undo()
+        compilation._is_understood.cache_clear()
+    assert all(compilation._is_understood(effort) for effort in (0, 1, 2))
+
+
+def test_arguments_are_donated_and_static_as_by_jit():
+    fn = quickly_compiled(lambda n, x: x * n, effort=2, static_argnums=0, donate_argnums=1)
+    x = jnp.ones(3)
+    assert fn(2, x).tolist() == [2.0, 2.0, 2.0] and x.is_deleted()
