@@ -36,6 +36,9 @@ __all__ = ["SEED_WORDS", "HMCTrajectory", "Hamiltonian", "NUTSTrajectory", "Outc
 SEED_WORDS = 3
 """Random words that a trajectory needs: two to hash with a counter, one for directions."""
 
+_SMALL = 512
+"""Bytes up to which an array is small to XLA's CPU runtime (``execute_sequential_buffer_threshold``)."""
+
 _ROW_SIZE = 64
 """Size of vectors from which a row is written in place rather than selected among all."""
 
@@ -121,6 +124,41 @@ _TURNED = -1
 """What the search for a subtree that turns back ends with if it finds one."""
 
 
+class _Rows(NamedTuple):
+    """Rows of three vectors each: in one array, or in an array for each vector if that makes them small.
+
+    XLA's CPU runtime runs a program one operation after the other, without looking for what it could do at the same
+    time, if all of the arrays in it are small: 1 microsecond for a step of 10 parameters rather than 1.7.
+    """
+
+    arrays: tuple[jax.Array, ...]
+
+    @classmethod
+    def empty(cls, count: int, vector: jax.Array) -> _Rows:
+        """Rows of zeros, of vectors like this one."""
+        if count * vector.nbytes <= _SMALL < 3 * count * vector.nbytes:
+            return cls((jnp.zeros((count, vector.size), vector.dtype),) * 3)
+        return cls((jnp.zeros((count, 3, vector.size), vector.dtype),))
+
+    @property
+    def num_rows(self) -> int:
+        return self.arrays[0].shape[0]
+
+    def entry(self, row: Any, part: int) -> jax.Array:
+        """A vector of a row."""
+        if len(self.arrays) == 3:
+            return lax.dynamic_index_in_dim(self.arrays[part], row, 0, keepdims=False)
+        array = self.arrays[0]
+        start = (row, np.int32(part), np.int32(0))
+        return lax.dynamic_slice(array, start, (1, 1, array.shape[-1])).ravel()
+
+    def replaced(self, row: Any, *vectors: jax.Array) -> _Rows:
+        """The rows with another one in its place."""
+        if len(self.arrays) == 3:
+            return _Rows(tuple(_with_row(*pair, row) for pair in zip(self.arrays, vectors, strict=True)))
+        return _Rows((_with_row(self.arrays[0], jnp.stack(vectors), row),))
+
+
 class _Branch(NamedTuple):
     """A subtree of NUTS in the making.
 
@@ -137,8 +175,8 @@ class _Branch(NamedTuple):
         the last state.
     :param size: number of its states.
     :param found: what the search for a subtree that turns back ended with: ``_TURNED`` if it found one.
-    :param checkpoints: for each open subtree: momentum of its first state, sum of momenta up to and with that, momentum
-        before that; the last row is scratch.
+    :param checkpoints: for each open subtree, as rows: momentum of its first state, sum of momenta up to and with that,
+        momentum before that; the last row is scratch.
     """
 
     end: Point
@@ -148,7 +186,7 @@ class _Branch(NamedTuple):
     scalars: jax.Array
     size: jax.Array
     found: jax.Array
-    checkpoints: jax.Array
+    checkpoints: _Rows
 
 
 class _Tree(NamedTuple):
@@ -189,7 +227,7 @@ class NUTSTrajectory:
         self, hamiltonian: Hamiltonian, point: Point, potential: Any, energy: Any, seed: Any, step_size: Any, limit: Any
     ) -> _Tree:
         zeros, zero = jnp.zeros_like(point.momentum), jnp.zeros_like(energy)
-        checkpoints = jnp.zeros((max(self.max_tree_depth, 2), 3, zeros.size), zeros.dtype)
+        checkpoints = _Rows.empty(max(self.max_tree_depth, 2), zeros)
         count = jnp.zeros((), jnp.int32)
         scalars = jnp.stack([zero, potential, energy, zero, zero, zero])
         place = point.position, point.gradient
@@ -241,8 +279,8 @@ class NUTSTrajectory:
 
         leaf = branch.size
         is_even = (leaf & 1) == 0
-        row = jnp.where(is_even, lax.population_count(leaf), branch.checkpoints.shape[0] - 1)
-        checkpoints = _with_row(branch.checkpoints, jnp.stack([last, momentum_sum, previous]), row)
+        row = jnp.where(is_even, lax.population_count(leaf), branch.checkpoints.num_rows - 1)
+        checkpoints = branch.checkpoints.replaced(row, last, momentum_sum, previous)
         level = jnp.where(is_even, 0, jnp.where(pair_turns, _TURNED, 1))
         found = self._search(hamiltonian, checkpoints, leaf, last, momentum_sum, level)
         branch = _Branch(end, position, gradient, momentum_sum, scalars, leaf + 1, found, checkpoints)
@@ -251,7 +289,7 @@ class NUTSTrajectory:
     def _search(
         self,
         hamiltonian: Hamiltonian,
-        checkpoints: jax.Array,
+        checkpoints: _Rows,
         leaf: jax.Array,
         last: jax.Array,
         total: jax.Array,
@@ -268,11 +306,7 @@ class NUTSTrajectory:
 
         def body(level: jax.Array) -> jax.Array:
             row = lax.population_count(leaf) - 1 - level
-
-            def entry(row: jax.Array, part: int) -> jax.Array:
-                start = (row, np.int32(part), np.int32(0))
-                return lax.dynamic_slice(checkpoints, start, (1, 1, last.size)).ravel()
-
+            entry = checkpoints.entry
             first, sum_at_first = entry(row, 0), entry(row, 1)
             middle, sum_at_middle, previous = (entry(row + 1, part) for part in range(3))
             turns = _any_turns(
@@ -303,7 +337,7 @@ class NUTSTrajectory:
             lax.dynamic_index_in_dim(tree.ends.momentum, index, 0, keepdims=False)
             for index in (direction, 1 - direction)
         )
-        first, last = branch.checkpoints[0, 0], branch.end.momentum
+        first, last = branch.checkpoints.entry(0, 0), branch.end.momentum
         momentum_sum = tree.momentum_sum + branch.momentum_sum
         turning = _any_turns(
             hamiltonian,
