@@ -337,7 +337,7 @@ class NUTSTrajectory:
             lax.dynamic_index_in_dim(tree.ends.momentum, index, 0, keepdims=False)
             for index in (direction, 1 - direction)
         )
-        first, last = branch.checkpoints.entry(0, 0), branch.end.momentum
+        first, last = branch.checkpoints.entry(np.int32(0), 0), branch.end.momentum
         momentum_sum = tree.momentum_sum + branch.momentum_sum
         turning = _any_turns(
             hamiltonian,
