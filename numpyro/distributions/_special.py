@@ -23,7 +23,7 @@ def xlogy(x: Any, y: Any) -> Any:
     """
     x, y = jnp.asarray(x), jnp.asarray(y)
     is_zero = y == 0
-    return x * jnp.log(jnp.where(is_zero, 1, y)) + jnp.where(is_zero, _times_log_zero(x), 0.0)
+    return x * jnp.log(jnp.where(is_zero, 1, y)) + jnp.where(is_zero, times_log_zero(x), 0.0)
 
 
 def xlog1py(x: Any, y: Any) -> Any:
@@ -34,10 +34,10 @@ def xlog1py(x: Any, y: Any) -> Any:
     """
     x, y = jnp.asarray(x), jnp.asarray(y)
     is_zero = y == -1
-    return x * jnp.log1p(jnp.where(is_zero, 0, y)) + jnp.where(is_zero, _times_log_zero(x), 0.0)
+    return x * jnp.log1p(jnp.where(is_zero, 0, y)) + jnp.where(is_zero, times_log_zero(x), 0.0)
 
 
-def _times_log_zero(x: Any) -> Any:
+def times_log_zero(x: Any) -> Any:
     """``x log(0)`` with ``0 log(0) = 0``. It has no derivative, so that added to a term it masks none of its sums."""
     return jnp.where(x > 0, -jnp.inf, jnp.where(x < 0, jnp.inf, 0.0))
 

@@ -462,7 +462,10 @@ def log1mexp(x: Any) -> Any:
     -6.9083
     """
     x = jnp.asarray(x)
-    return jnp.where(x > -math.log(2.0), jnp.log(-jnp.expm1(x)), jnp.log1p(-jnp.exp(x)))
+    share = -jnp.expm1(x)
+    # For a distant x, what rounding took from 1 - e^x, as in Kahan's log1p.
+    rounded = jnp.where(x < -math.log(2.0), (share - 1 + jnp.exp(x)) / share, 0.0)
+    return jnp.log(share) - rounded
 
 
 @log1mexp.defjvp

@@ -14,12 +14,12 @@ from jax.scipy.special import digamma
 
 from numpyro.distributions import constraints
 from numpyro.distributions._random import beta_variate
-from numpyro.distributions._special import betainc, betaincinv, betaln, log_indicator, xlog1py, xlogy
+from numpyro.distributions._special import betainc, betaincinv, betaln, log_indicator, times_log_zero, xlog1py, xlogy
 from numpyro.distributions.continuous.real_line import Logistic
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.distribution.transformed import _TransformedFamily
 from numpyro.distributions.transforms import SigmoidTransform
-from numpyro.distributions.util import assert_one_of, clamp_probs
+from numpyro.distributions.util import assert_one_of, clamp_probs, log1mexp
 
 __all__ = [
     "Beta",
@@ -228,7 +228,13 @@ class Kumaraswamy(Distribution):
         a, b, value = self.concentration1, self.concentration0, jnp.asarray(value)
         inside = (value >= 0) & (value <= 1)
         safe = jnp.where(inside, value, 0.5)
-        kernel = xlogy(a - 1.0, safe) + xlog1py(b - 1.0, -self._power(safe))
+        # By logarithms: a power is rounded next to 1, and is no vector operation of XLA's.
+        interior = (safe > 0) & (safe < 1)
+        log_value = jnp.log(jnp.where(interior, safe, 0.5))
+        log_complement = log1mexp(a * log_value)
+        kernel = jnp.where(interior, (a - 1.0) * log_value + (b - 1.0) * log_complement, 0.0)
+        at_ends = jnp.where(safe == 0, times_log_zero(a - 1.0), jnp.where(safe == 1, times_log_zero(b - 1.0), 0.0))
+        kernel = kernel + at_ends
         return kernel + (jnp.log(a) + jnp.log(b)) + log_indicator(inside)
 
     def _power(self, value: Any) -> Any:
