@@ -102,6 +102,12 @@ def regression_with_conjugate_noise() -> tuple[Callable[..., None], Callable[...
     return model, update, (x, y)
 
 
+def regression() -> tuple[Callable[..., None], tuple[Any, ...]]:
+    """The same regression alone."""
+    model, _, args = regression_with_conjugate_noise()
+    return model, args
+
+
 def groups_with_conjugate_effects() -> tuple[Callable[..., None], Callable[..., Any], tuple[Any, ...]]:
     """The radon study's size with its 85 intercepts centred, and their update given the rest."""
     group, x, y = hierarchical_regression()[1]
@@ -251,7 +257,7 @@ CASES: dict[str, dict[str, Callable[[], Case]]] = {
     },
     "ESS": {
         "eight_schools": _simple(ESS, eight_schools, 500, 40),
-        "gaussian_process": _simple(ESS, gaussian_process, 100, 12),
+        "regression": _simple(ESS, regression, 500, 16),
     },
     "HMCGibbs": {
         "conjugate_noise": _with_update(_hmc_gibbs, regression_with_conjugate_noise, "precision"),

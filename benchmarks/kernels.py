@@ -21,7 +21,7 @@ CASES = {
     "BarkerMH": ("eight_schools", "logistic_regression"),
     "SA": ("eight_schools", "gaussian_process"),
     "AIES": ("eight_schools", "gaussian_process"),
-    "ESS": ("eight_schools", "gaussian_process"),
+    "ESS": ("eight_schools", "regression"),
     "HMCGibbs": ("conjugate_noise", "conjugate_effects"),
     "DiscreteHMCGibbs": ("change_point", "labelled_mixture"),
     "MixedHMC": ("change_point", "labelled_mixture"),
@@ -53,7 +53,10 @@ def table(results: dict[tuple[str, str], dict[str, list[dict[str, Any]]]]) -> li
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kernels", nargs="*", default=list(CASES), metavar="kernel", help=f"of {', '.join(CASES)}")
+    known = ", ".join(CASES)
+    parser.add_argument(
+        "kernels", nargs="*", default=list(CASES), metavar="kernel", help=f"of {known}, or kernel:model for one model"
+    )
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument(
         "--python",
@@ -68,16 +71,17 @@ def main() -> None:
     pythons = {name: interpreter(environment, given) for name, environment in LIBRARIES.items()}
     script = str(ROOT / "benchmarks/measure_kernels.py")
     results: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
-    for kernel in arguments.kernels:
-        for model in CASES[kernel]:
+    for name in arguments.kernels:
+        kernel, _, only = name.partition(":")
+        for model in [only] if only else CASES[kernel]:
             found = results[kernel, model] = {name: [] for name in LIBRARIES}
             for _ in range(arguments.repeat):
-                for name, environment in LIBRARIES.items():
-                    result = json.loads(run(environment, [pythons[name], script, kernel, model]).splitlines()[-1])
-                    found[name].append(result)
+                for library, environment in LIBRARIES.items():
+                    result = json.loads(run(environment, [pythons[library], script, kernel, model]).splitlines()[-1])
+                    found[library].append(result)
                     if arguments.output:
                         with arguments.output.open("a") as file:
-                            row = {"kernel": kernel, "model": model, "library": name, **result}
+                            row = {"kernel": kernel, "model": model, "library": library, **result}
                             file.write(json.dumps(row) + "\n")
     print(*table(results), sep="\n")
 

@@ -22,14 +22,14 @@ import numpy as np
 
 from numpyro.diagnostics import DiagnosticWarning, diagnostic_warnings_enabled, print_summary
 from numpyro.infer import checkpoint as files
-from numpyro.infer.collection import flat_states
+from numpyro.infer.collection import Collection, flat_states
 from numpyro.infer.convergence import diagnose
 from numpyro.infer.driver import Run
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.placement import DONE, FAILED, INTERRUPTED, Placement, place
 from numpyro.infer.runner import Plan, Request, make_runner
 from numpyro.infer.unfinished import Unfinished, differences, identity_of
-from numpyro.util import find_stack_level
+from numpyro.util import find_stack_level, is_tracing
 
 __all__ = ["MCMC", "MCMCKernel"]
 
@@ -149,6 +149,7 @@ class MCMC:
         self._states: dict[str, Any] | None = None
         self._last_state: Any = None
         self._warmup_state: Any = None
+        self._warmed_up: Any = None
         self._drawn_chains = 0
         self._args: tuple[Any, ...] | None = None
         self._kwargs: dict[str, Any] | None = None
@@ -187,7 +188,7 @@ class MCMC:
             # Buffers of the length that `run` needs, so that both call the same compiled program.
             plan = Plan(0, self.num_warmup, self.num_warmup, 0, self.num_samples // thinning, thinning)
         self._run("warmup", Request(rng_key, args, kwargs, tuple(extra_fields), init_params, None), plan)
-        self._warmup_state = self._last_state
+        self._warmup_state = self._warmed_up = self._last_state
         self._warmup_draws = self._states if collect_warmup else None
 
     def run(
@@ -211,6 +212,10 @@ class MCMC:
         :raises RuntimeError: if no start with finite potential energy and gradient is found.
         :raises CheckpointError: if there is a checkpoint, but it is damaged or belongs to another run.
 
+        It may be called within a function that ``jax.jit``, ``jax.vmap`` or another transformation takes, and then
+        :meth:`get_samples` as well. There is no progress bar there, no checkpoint and no warning; chains that
+        ``"parallel"`` would spread are vectorized; where NUTS or HMC find no start, the draws are NaN.
+
         If the draws show that they may mislead, there is a :class:`~numpyro.diagnostics.DiagnosticWarning` for each of
         the signs; see :meth:`diagnose`.
         """
@@ -227,7 +232,14 @@ class MCMC:
         """What :meth:`run` does, going on from the state ``resumed``, or from the start if that is None."""
         start = 0 if resumed is None else self.num_warmup
         if resumed is not None and isinstance(getattr(resumed, "i", None), jax.Array | np.ndarray):
-            start = int(np.max(np.asarray(resumed.i)))
+            if not isinstance(resumed.i, jax.core.Tracer):
+                start = int(np.max(np.asarray(resumed.i)))
+            elif resumed is not self._warmed_up:
+                raise ValueError(
+                    "a run within jax.jit, jax.vmap or another transformation cannot go on from a state that is an "
+                    "argument or a result there, since the number of its iterations is not known. Call `warmup` and "
+                    "`run` there, or set `post_warmup_state` to the state of a run outside."
+                )
         # A state from the midst of the warm-up completes it first.
         begin = max(start, self.num_warmup)
         kept = self.num_samples // self.thinning
@@ -253,7 +265,7 @@ class MCMC:
             self._warn_of_signs()
 
     def _warn_of_signs(self) -> None:
-        if diagnostic_warnings_enabled() and place(self.num_chains, self.chain_method).shows:
+        if diagnostic_warnings_enabled() and not is_tracing() and place(self.num_chains, self.chain_method).shows:
             for message in self.diagnose():
                 warnings.warn(message, DiagnosticWarning, stacklevel=find_stack_level())
 
@@ -273,6 +285,9 @@ class MCMC:
         asked = {name.removeprefix(".") for name in (*request.extra_fields, *self.sampler.default_fields)}
         hidden = (f".{name}" for name in self.sampler.diagnostic_fields if name not in asked)
         request = request._replace(extra_fields=(*request.extra_fields, *hidden))
+        if is_tracing():
+            self._run_traced(request, plan)
+            return
         placement = place(self.num_chains, self.chain_method)
         try:
             run, outcome = self._drive(kind, request, plan, placement, must_resume)
@@ -298,6 +313,21 @@ class MCMC:
         if path is not None and run is not None:
             self.save(path)
             self._wrote_checkpoint = True
+
+    def _run_traced(self, request: Request, plan: Plan) -> None:
+        """Run within a function that JAX transforms, as a part of its program."""
+        if self.checkpoint is not None:
+            raise ValueError(
+                "there are no checkpoints of a run within jax.jit, jax.vmap or another transformation, since no "
+                "iteration has happened yet when it is traced. Leave `checkpoint` out."
+            )
+        runner = make_runner(self, request, plan)
+        carries = []
+        for group in runner.groups:
+            start = runner.start(group)
+            carries.append(runner.marked(runner.advance(start, plan.stop, plan.first)))
+        states, self._last_state = Collection(runner).finish(carries)
+        self._states, self._unfinished, self._drawn_chains = states if plan.kept else None, None, self.num_chains
 
     def _drive(
         self, kind: str, request: Request, plan: Plan, placement: Placement, must_resume: bool

@@ -137,9 +137,10 @@ class FlatSpace:
         return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
 
     def ravel_on_host(self, params: Any, lead: tuple[int, ...] = ()) -> np.ndarray:
-        """:meth:`ravel` of concrete arrays, in NumPy. ``lead`` is the shape of leading axes that each of them has."""
+        """:meth:`ravel`, in NumPy for concrete arrays. ``lead`` is the shape of leading axes that each of them has."""
         leaves = jax.tree.leaves(params)
-        return np.concatenate([np.reshape(np.asarray(leaves[i], self.dtype), (*lead, -1)) for i in self.order], axis=-1)
+        xp: Any = jnp if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) else np
+        return xp.concatenate([xp.reshape(xp.asarray(leaves[i], self.dtype), (*lead, -1)) for i in self.order], axis=-1)
 
     def unravel(self, vector: jax.Array) -> Any:
         """Inverse of :meth:`ravel`."""

@@ -32,7 +32,8 @@ from numpyro.infer.compilation import in_background, quickly_compiled
 from numpyro.infer.hmc import HMC
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.placement import in_any_process, mesh_of, place
-from numpyro.util import identity
+from numpyro.infer.target import is_concrete
+from numpyro.util import identity, is_tracing
 
 if TYPE_CHECKING:
     from numpyro.infer.mcmc import MCMC
@@ -95,6 +96,7 @@ class Runner(ABC):
     """What both runners share, and what :class:`~numpyro.infer.mcmc.MCMC` needs to know of them.
 
     :ivar asked: what the user asked for; ``request`` is the part of it for the chains of this process.
+    :ivar is_traced: whether it runs within a function that JAX transforms, where arrays have no values.
     :ivar count: number of the chains of this process.
     :ivar groups: what is advanced one after the other.
     :ivar rows: length of the buffers, in draws of a chain; known once a group was started.
@@ -108,14 +110,16 @@ class Runner(ABC):
 
     def __init__(self, mcmc: MCMC, request: Request, plan: Plan) -> None:
         self.asked, self.plan, self.total = request, plan, mcmc.num_chains
-        self.placement = place(mcmc.num_chains, mcmc.chain_method)
+        self.is_traced = is_tracing()
+        method = "vectorized" if self.is_traced and mcmc.chain_method == "parallel" else mcmc.chain_method
+        self.placement = place(mcmc.num_chains, method)
         self.count = len(self.placement.chains)
-        self.postprocess_fn, self.on_host = mcmc.postprocess_fn, mcmc.store == "host"
+        self.postprocess_fn, self.on_host = mcmc.postprocess_fn, mcmc.store == "host" and not self.is_traced
         self.fields, self.unconstrained, self.excluded = _fields(mcmc.sampler, request.extra_fields)
         self.rows = plan.size
         self.collected: tuple[Callable[..., Any], Any] | None = None
         self.batched = self.total > 1 or mcmc.sampler.is_ensemble_kernel
-        self.method: Any = mcmc.chain_method if self.batched else "sequential"
+        self.method: Any = method if self.batched else "sequential"
         self.is_threaded = self.method == "parallel" and self.placement.is_threaded
         self.groups: list[Group] = list(range(self.count)) if self.method == "sequential" else [range(self.count)]
         keys, share = request.rng_key, self.placement.share
@@ -138,6 +142,11 @@ class Runner(ABC):
     def check(self, carry: Any) -> None:
         """Wait for the result; raise the error if a chain cannot go on."""
 
+    def marked(self, carry: Any) -> Any:
+        """The carry, with NaN for the draws of chains that could not begin; for when :meth:`check` cannot look at
+        them."""
+        return carry
+
     @abstractmethod
     def state(self, carry: Any) -> Any:
         """The kernel's state, as the loop carries it."""
@@ -156,6 +165,8 @@ class Runner(ABC):
 
         Arrays that are spread over several devices stay as they are, and the chains are computed on all of these.
         """
+        if self.is_traced:
+            return arrays
         mesh = mesh_of(arrays)
         if self.method == "parallel":
             if any(not x.sharding.is_fully_replicated for x in arrays if isinstance(x, jax.Array)):
@@ -242,7 +253,7 @@ class Runner(ABC):
         :param size_after: size of a draw as users see it.
         """
         chains = 1 if self.method == "sequential" else self.count
-        if self.count * self.plan.size * max(size_before, size_after) <= _WHOLE:
+        if self.is_traced or self.count * self.plan.size * max(size_before, size_after) <= _WHOLE:
             return self.plan.size
         total = self.count * self.plan.size * size_after
         block = min(max(total // 24, _BLOCK[0]), _BLOCK[1])
@@ -303,7 +314,7 @@ class HMCRunner(Runner):
 
         def on_host(tree: Any) -> Any:
             whole = together or not self.batched
-            return jax.tree.map(lambda x: np.asarray(x) if whole else np.asarray(x)[group], tree)
+            return jax.tree.map(lambda x: _concrete(x) if whole else _concrete(x)[group], tree)
 
         if request.resumed is not None:
             phase = RESUME
@@ -332,7 +343,7 @@ class HMCRunner(Runner):
             return key
         if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
             return jnp.broadcast_to(key, (self.count,))
-        return np.tile(np.asarray(key), (self.count, 1))
+        return np.tile(np.asarray(key), (self.count, 1)) if is_concrete(key) else jnp.tile(key, (self.count, 1))
 
     def _fitted(self, state: Any, lead: tuple[int, ...]) -> Any:
         """The state to resume with the dtypes of this program."""
@@ -346,7 +357,7 @@ class HMCRunner(Runner):
                 f"differ from those of a state of {type(self.kernel).__name__} with {self.count} chain(s). Assign "
                 "`mcmc.last_state` of a run with the same model, settings and number of chains."
             )
-        cast = [np.asarray(leaf, x.dtype) for leaf, x in zip(leaves, expected, strict=True)]
+        cast = [_concrete(leaf).astype(x.dtype) for leaf, x in zip(leaves, expected, strict=True)]
         return jax.tree.unflatten(treedef, cast)
 
     def advance(self, carry: tuple[Chain, dict[str, Any]], stop: int, first: int) -> tuple[Chain, dict[str, Any]]:
@@ -395,6 +406,17 @@ class HMCRunner(Runner):
             origin = "`init_params`"
         self.program.target.refuse(params, self.arrays, origin)
 
+    def marked(self, carry: tuple[Chain, dict[str, Any]]) -> tuple[Chain, dict[str, Any]]:
+        chain, draws = carry
+        failed = jnp.asarray(chain.phase) == FAILED
+
+        def mark(x: Any) -> Any:
+            x = jnp.asarray(x)
+            where = failed.reshape(failed.shape + (1,) * (x.ndim - failed.ndim))
+            return jnp.where(where, jnp.nan, x) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+        return chain, jax.tree.map(mark, draws)
+
     def state(self, carry: tuple[Chain, dict[str, Any]]) -> Any:
         return carry[0].state
 
@@ -438,7 +460,8 @@ class KernelRunner(Runner):
     def __init__(self, mcmc: MCMC, request: Request, plan: Plan) -> None:
         super().__init__(mcmc, request, plan)
         self.kernel = mcmc.sampler
-        self.num_warmup, self.programs = mcmc.num_warmup, mcmc._programs
+        # What is traced may be made of other traced arrays, and serves here only.
+        self.num_warmup, self.programs = mcmc.num_warmup, {} if self.is_traced else mcmc._programs
         self.is_ensemble = self.kernel.is_ensemble_kernel
         self.compiling: Future[Any] | None = None
         request = self.request
@@ -451,7 +474,9 @@ class KernelRunner(Runner):
         self.dynamic = takes_arrays or mcmc.jit_model_args
         self.arrays = self.place_arrays(arrays if self.dynamic else [])
         self.constants = arrays
-        contents = () if self.dynamic else tuple((str(a.dtype), np.shape(a), np.asarray(a).tobytes()) for a in arrays)
+        contents: Any = ()
+        if not self.dynamic and not self.is_traced:
+            contents = tuple((str(a.dtype), np.shape(a), np.asarray(a).tobytes()) for a in arrays)
         self.cache_key = (self.static, contents, self.method, plan.size, self.count)
 
     def arguments(self, arrays: list[Any]) -> Any:
@@ -469,7 +494,8 @@ class KernelRunner(Runner):
             state = self._refreshed(resumed._replace(rng_key=key) if has_key else resumed, group)
         else:
             state = self._begun(group)
-            self.kernel.check_start(state, self.request.init_params, self.request.args, self.request.kwargs)
+            if not self.is_traced:
+                self.kernel.check_start(state, self.request.init_params, self.request.args, self.request.kwargs)
         if any(jax.typeof(x).weak_type for x in jax.tree.leaves(state)):
             state = _STRONG(state)
         draws = self.buffers(jax.eval_shape(lambda: state), self._lead(group))
@@ -498,7 +524,7 @@ class KernelRunner(Runner):
         number = np.int32(0 if isinstance(group, range) else group)
         program = self.cached(("init", together), partial(self._make_init, together))
         inputs = (key, number, params, self.arrays)
-        if self.home is None:
+        if self.home is None and not self.is_traced:
             looks = tuple((np.shape(x), str(x.dtype)) for x in jax.tree.leaves(inputs))
             self.compiling = self.cached(("ahead", together, looks), lambda: self._ahead(program.trace(*inputs), group))
         return program(*inputs)
@@ -644,6 +670,11 @@ def _traced(fn: Callable[..., Any], *args: Any) -> tuple[Callable[..., Any], Any
     jaxpr, looks = jax.make_jaxpr(fn, return_shape=True)(*args)
     treedef, flat = jax.tree.structure(looks), jaxpr_as_fun(jaxpr)
     return lambda *args: jax.tree.unflatten(treedef, flat(*jax.tree.leaves(args))), looks
+
+
+def _concrete(x: Any) -> Any:
+    """An array of NumPy, unless it has no value yet."""
+    return np.asarray(x) if is_concrete(x) else x
 
 
 def _looks(x: Any) -> jax.ShapeDtypeStruct:
