@@ -68,14 +68,14 @@ def change_point() -> tuple[Callable[..., None], tuple[Any, ...]]:
 
 
 def labelled_mixture() -> tuple[Callable[..., None], tuple[Any, ...]]:
-    """A mixture of two normal distributions with a label for each of 20 observations."""
+    """A mixture of two normal distributions with a label for each of 20 observations; the prior tells them apart."""
     rng = np.random.default_rng(0)
     label = rng.random(20) < 0.3
     y = np.where(label, 2.0, -1.0) + 0.7 * rng.normal(size=20)
 
     def model(y):
         share = numpyro.sample("share", dist.Beta(2, 2))
-        location = numpyro.sample("location", dist.Normal(jnp.array([-1.0, 1.0]), 1).to_event(1))
+        location = numpyro.sample("location", dist.Normal(jnp.array([-1.0, 2.0]), 0.5).to_event(1))
         noise = numpyro.sample("noise", dist.HalfNormal(1))
         with numpyro.plate("row", len(y)):
             label = numpyro.sample("label", dist.Bernoulli(share))

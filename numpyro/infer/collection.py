@@ -112,6 +112,17 @@ class Collection:
 
     # Results
 
+    def prepare(self, carry: Any) -> None:
+        """Compile what :meth:`finish` calls, while the loop is compiled in the background.
+
+        :param carry: of the first group, before its first iteration.
+        """
+        runner = self.runner
+        if runner.compiling is None or self.in_blocks or self.plan.kept == 0 or len(runner.groups) > 1:
+            return
+        looks = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), (runner.state(carry), carry[-1]))
+        runner.cached(("finish", 1), self._make_finish).lower(*([x] for x in looks), runner.arrays).compile()
+
     def finish(self, carries: list[Any]) -> tuple[dict[str, Any], Any]:
         """All the draws as users see them, those of one chain after another along the first axis, and the last state.
 

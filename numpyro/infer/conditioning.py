@@ -20,8 +20,9 @@ import numpy as np
 from numpyro._shapes import shape_of
 from numpyro.distributions.constraints.constraint import IndependentConstraint
 from numpyro.distributions.constraints.elementwise import Boolean, IntegerInterval
-from numpyro.handlers import condition, seed, substitute, trace
+from numpyro.handlers import condition, substitute, trace
 from numpyro.infer.initialization import init_to_sample
+from numpyro.infer.random_words import cheaply_seeded
 
 __all__ = [
     "GIBBS_SITES_KWARG",
@@ -117,7 +118,7 @@ def drawn_trace(
     model: Model, rng_key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], values: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """:func:`prototype_trace` with given values of some latent sites."""
-    drawn = substitute(seed(model, rng_seed=rng_key), substitute_fn=init_to_sample)
+    drawn = substitute(cheaply_seeded(model, rng_seed=rng_key), substitute_fn=init_to_sample)
     return trace(substitute(drawn, data=values)).get_trace(*args, **kwargs)
 
 

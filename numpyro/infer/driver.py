@@ -45,6 +45,7 @@ class Run:
         self.carries = [carry]
         self.iteration = plan.start
         self.collection = Collection(runner)
+        self.collection.prepare(carry)
         self._divergences: np.ndarray = np.zeros(runner.count, int)
         self._counted = 0
         self._is_new = True

@@ -16,8 +16,11 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro.handlers import seed
+
 __all__ = [
     "below",
+    "cheaply_seeded",
     "derived_key",
     "exponential",
     "gumbel",
@@ -57,6 +60,13 @@ def derived_key(key: Any, number: Any) -> Any:
         number = np.full(data.shape, number & 0xFFFFFFFF, np.uint32)
     hashed = _scramble(_scramble(number.astype(np.uint32) + np.uint32(1)) + lanes.reshape(data.shape))
     return _key_of(key, data + hashed)
+
+
+class cheaply_seeded(seed):
+    """:class:`~numpyro.handlers.seed` by :func:`derived_key`: what is compiled calls the generator for draws only."""
+
+    def split(self, rng_key: Any) -> Any:
+        return derived_key(rng_key, 0), derived_key(rng_key, 1)
 
 
 def key_data(key: Any) -> jax.Array:

@@ -97,6 +97,7 @@ class Runner(ABC):
 
     :ivar asked: what the user asked for; ``request`` is the part of it for the chains of this process.
     :ivar is_traced: whether it runs within a function that JAX transforms, where arrays have no values.
+    :ivar compiling: the loop, while it is compiled in the background.
     :ivar count: number of the chains of this process.
     :ivar groups: what is advanced one after the other.
     :ivar rows: length of the buffers, in draws of a chain; known once a group was started.
@@ -107,6 +108,7 @@ class Runner(ABC):
     kernel: Any
     arrays: list[Any]
     home: NamedSharding | None = None
+    compiling: Future[Any] | None = None
 
     def __init__(self, mcmc: MCMC, request: Request, plan: Plan) -> None:
         self.asked, self.plan, self.total = request, plan, mcmc.num_chains
@@ -463,7 +465,6 @@ class KernelRunner(Runner):
         # What is traced may be made of other traced arrays, and serves here only.
         self.num_warmup, self.programs = mcmc.num_warmup, {} if self.is_traced else mcmc._programs
         self.is_ensemble = self.kernel.is_ensemble_kernel
-        self.compiling: Future[Any] | None = None
         request = self.request
         arrays, self.static = partition((request.args, request.kwargs))
         likeness = request.init_params
@@ -526,7 +527,10 @@ class KernelRunner(Runner):
         inputs = (key, number, params, self.arrays)
         if self.home is None and not self.is_traced:
             looks = tuple((np.shape(x), str(x.dtype)) for x in jax.tree.leaves(inputs))
-            self.compiling = self.cached(("ahead", together, looks), lambda: self._ahead(program.trace(*inputs), group))
+            ahead = lambda: self._ahead(program.trace(*inputs), group)
+            future = self.cached(("ahead", together, looks), ahead)
+            is_ready = future.done() and future.exception() is None
+            self.compiling = None if is_ready else future
         return program(*inputs)
 
     def _make_init(self, together: bool) -> Callable[..., Any]:

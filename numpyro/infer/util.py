@@ -24,6 +24,7 @@ from numpyro.infer.initialization import MAX_ATTEMPTS, first_valid, init_to_unif
 from numpyro.infer.many_draws import over_draws
 from numpyro.infer.potential import ModelPotential, build_potential, site_log_prob
 from numpyro.infer.programs import programs_of
+from numpyro.infer.random_words import cheaply_seeded
 from numpyro.primitives import Messenger
 
 __all__ = [
@@ -373,7 +374,7 @@ class Predictive:
         self.batch_ndims = (0 if guide is not None else 1) if batch_ndims is None else batch_ndims
         self.condition_deterministic = bool(condition_deterministic)
         self.num_samples, self._batch_shape = self._draw_shape(num_samples)
-        self._own_programs: dict[Any, Any] = {}
+        self._compiled: Callable[..., Any] | None = None
 
     @property
     def exclude_deterministic(self) -> bool:
@@ -381,7 +382,7 @@ class Predictive:
         return not self.condition_deterministic
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_own_programs": {}}
+        return {**self.__dict__, "_compiled": None}
 
     def _draw_shape(self, num_samples: int | None) -> tuple[int, tuple[int, ...]]:
         """Number of draws and their shape, from what was given."""
@@ -434,15 +435,17 @@ class Predictive:
 
     def _program(self) -> Callable[..., Any]:
         """The compiled program, which other objects share that differ in the draws only."""
-        bare = copy.copy(self)
-        bare.posterior_samples, bare.params, bare._own_programs = {}, {}, {}
-        settings = {name: value for name, value in vars(bare).items() if name != "model"}
-        given = tuple(sorted(self.posterior_samples)), tuple(sorted(self.params))
-        programs = programs_of(self.model, ("Predictive", settings, given))
-        programs = self._own_programs if programs is None else programs
-        if "predict" not in programs:
-            programs["predict"] = quickly_compiled(bare._predict, effort=1, static_argnums=0)
-        return programs["predict"]
+        if self._compiled is None:
+            bare = copy.copy(self)
+            bare.posterior_samples, bare.params = {}, {}
+            settings = {name: value for name, value in vars(bare).items() if name != "model"}
+            given = tuple(sorted(self.posterior_samples)), tuple(sorted(self.params))
+            programs = programs_of(self.model, ("Predictive", settings, given))
+            programs = {} if programs is None else programs
+            if "predict" not in programs:
+                programs["predict"] = quickly_compiled(bare._predict, effort=1, static_argnums=0)
+            self._compiled = programs["predict"]
+        return self._compiled
 
     def _predict(self, static: Any, rng_key: Any, arrays: Any, draws: Any, params: Any) -> dict[str, Any]:
         args, kwargs = combine(arrays, static)
@@ -469,12 +472,12 @@ class Predictive:
         """One run of the model."""
         if self.guide is not None:
             key, guide_key = jax.random.split(key)
-            guide = substitute(seed(self.guide, rng_seed=guide_key), data=params)
+            guide = substitute(cheaply_seeded(self.guide, rng_seed=guide_key), data=params)
             recorded = trace(guide).get_trace(*args, **kwargs)
             draw = {name: site["value"] for name, site in recorded.items() if site["type"] == "sample"}
             if self.condition_deterministic:
                 draw |= {name: site["value"] for name, site in recorded.items() if site["type"] == "deterministic"}
-        model = _Values(seed(self.model, rng_seed=key), {**params, **draw}, self.condition_deterministic)
+        model = _Values(cheaply_seeded(self.model, rng_seed=key), {**params, **draw}, self.condition_deterministic)
         recorded = trace(model).get_trace(*args, **kwargs)
         if self.return_sites == "" or self.return_sites == ():
             wanted = [name for name, site in recorded.items() if site["type"] in ("sample", "deterministic")]
