@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.scipy.special import digamma
 
 from numpyro.distributions import constraints
+from numpyro.distributions._log_density import log_beta
 from numpyro.distributions._random import beta_variate
 from numpyro.distributions._special import betainc, betaincinv, betaln, log_indicator, times_log_zero, xlog1py, xlogy
 from numpyro.distributions.continuous.real_line import Logistic
@@ -115,10 +116,7 @@ class Beta(Distribution):
         return beta_variate(key, self.concentration1, self.concentration0, self.shape(sample_shape))
 
     def log_prob(self, value: Any) -> Any:
-        a, b, value = self.concentration1, self.concentration0, jnp.asarray(value)
-        inside = (value >= 0) & (value <= 1)
-        safe = jnp.where(inside, value, 0.5)
-        return xlogy(a - 1.0, safe) + xlog1py(b - 1.0, -safe) - betaln(a, b) + log_indicator(inside)
+        return log_beta(self.concentration1, self.concentration0, value)
 
     def cdf(self, value: Any) -> Any:
         return betainc(self.concentration1, self.concentration0, jnp.clip(value, 0.0, 1.0))

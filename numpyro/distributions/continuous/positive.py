@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.scipy.special import digamma, erf, erfc, exp1, gammainc, gammaincc, gammaln, ndtri
 
 from numpyro.distributions import constraints
+from numpyro.distributions._log_density import log_gamma, log_inverse_gamma
 from numpyro.distributions._normal import log_ndtr
 from numpyro.distributions._random import standard_gamma
 from numpyro.distributions._special import gammaincinv, log_indicator, log_one_plus_square, xlogy
@@ -114,11 +115,7 @@ class Gamma(Distribution):
         return standard_gamma(key, self.concentration, self.shape(sample_shape)) / self.rate
 
     def log_prob(self, value: Any) -> Any:
-        shape = self.concentration
-        safe = jnp.where(jnp.asarray(value) >= 0, value, 1.0)
-        kernel = xlogy(shape - 1.0, safe) - self.rate * safe
-        normalizer = gammaln(shape) - xlogy(shape, self.rate)
-        return kernel - normalizer + log_indicator(jnp.asarray(value) >= 0)
+        return log_gamma(self.concentration, self.rate, value)
 
     def cdf(self, value: Any) -> Any:
         return gammainc(self.concentration, self.rate * jnp.maximum(value, 0.0))
@@ -200,11 +197,7 @@ class InverseGamma(_TransformedFamily):
         return [PowerTransform(-1.0)]
 
     def log_prob(self, value: Any, intermediates: Any = None) -> Any:
-        shape = self.concentration
-        safe = jnp.where(jnp.asarray(value) > 0, value, 1.0)
-        kernel = -(shape + 1.0) * jnp.log(safe) - self.rate / safe
-        normalizer = gammaln(shape) - xlogy(shape, self.rate)
-        return kernel - normalizer + log_indicator(jnp.asarray(value) > 0)
+        return log_inverse_gamma(self.concentration, self.rate, value)
 
     def cdf(self, value: Any) -> Any:
         safe = jnp.where(jnp.asarray(value) > 0, value, 1.0)
