@@ -226,7 +226,7 @@ class Laplace(_LocationScale):
         return self.loc + self.scale * jax.random.laplace(key, self.shape(sample_shape))
 
     def log_prob(self, value: Any) -> Any:
-        return -jnp.abs(value - self.loc) / self.scale - jnp.log(self.scale) - math.log(2)
+        return -jnp.abs(value - self.loc) * (1 / self.scale) - jnp.log(self.scale) - math.log(2)
 
     def cdf(self, value: Any) -> Any:
         z = self._standardized(value)
