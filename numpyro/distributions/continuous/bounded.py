@@ -15,7 +15,7 @@ from jax.scipy.special import digamma
 from numpyro.distributions import constraints
 from numpyro.distributions._log_density import log_beta
 from numpyro.distributions._random import beta_variate
-from numpyro.distributions._special import betainc, betaincinv, betaln, log_indicator, times_log_zero, xlog1py, xlogy
+from numpyro.distributions._special import betainc, betaincinv, betaln, log_indicator, times_log_zero
 from numpyro.distributions.continuous.real_line import Logistic
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.distribution.transformed import _TransformedFamily
