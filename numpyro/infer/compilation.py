@@ -37,8 +37,8 @@ take at most some 2 microseconds more."""
 
 _WEIGHTS = dict.fromkeys(
     "abs add add_any and clamp convert_element_type div eq floor ge gt integer_pow is_finite le lt max min mul ne neg"
-    " not or reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum round rsqrt select_n sign sqrt square sub"
-    " xor".split(),
+    " not or reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum round rsqrt select_n sign sqrt square"
+    " sub xor".split(),
     1,
 )
 """What an element costs more where loops are vectorised less well, in units of 0.3 nanoseconds (measured)."""
