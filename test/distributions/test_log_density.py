@@ -1,7 +1,7 @@
 # Copyright the numpyro-scan contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Gamma and beta densities for extreme parameters, against mpmath with forty digits."""
+"""Densities and quantiles for extreme parameters, of gamma, beta and others, against mpmath with forty digits."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import mpmath
 import numpy as np
 from precision import double_precision
 import pytest
+import scipy.special
 
 import numpyro.distributions as dist
 
@@ -116,6 +117,44 @@ def test_derivatives_are_those_of_the_density(name):
             # A change of the argument by a rounding changes the derivative by this much, too.
             scale = max(abs(want), max(float(x) for x in point[:2]) ** 0.5 / float(point[position]))
             assert abs(float(value) - want) < 2e-4 * scale, (point, position)
+
+
+DAGUM = list(itertools.product([1e-3, 0.3, 2.0, 1e4], [0.1, 3.0, 50.0], [1e-12, 1e-3, 0.5, 0.999, 1 - 1e-6]))
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_dagum_far_in_the_tails(precision):
+    """Density and quantiles where a power is too large for a number, or all but cancels."""
+    dtype = np.float32 if precision == "single" else np.float64
+    points = np.array(DAGUM).astype(dtype)
+    eps = np.finfo(dtype).eps
+
+    def quantile(p, a, q):
+        return (mpmath.power(q, -1 / p) - 1) ** (-1 / a)
+
+    def log_prob(p, a, x):
+        return mpmath.log(a * p) + (a * p - 1) * mpmath.log(x) - (p + 1) * mpmath.log1p(x**a)
+
+    quantiles = np.array([exact(quantile, point) for point in points])
+    seen = (quantiles > 1e-30) & (quantiles < 1e30)
+    assert seen.sum() > 40
+    points, quantiles = points[seen], quantiles[seen].astype(dtype)
+    with double_precision(precision == "double"):
+        d = jax.jit(lambda p, a, q, x: (dist.Dagum(p, a, 1.0).icdf(q), dist.Dagum(p, a, 1.0).log_prob(x)))
+        found, density = d(*points.T, quantiles)
+    # A rounding of the order, or of the logarithm of the value.
+    np.testing.assert_array_less(np.abs(found / quantiles - 1), 8 * eps * (1 + 10 * np.abs(np.log(quantiles))))
+    p, a, _ = points.T
+    want = np.array([exact(log_prob, (*point[:2], x)) for point, x in zip(points, quantiles, strict=True)])
+    size = 1 + np.abs(want) + np.minimum(p, 1) * a * np.abs(np.log(quantiles)) + np.abs(np.log(quantiles))
+    np.testing.assert_array_less(np.abs(density - want), 16 * eps * size)
+
+
+def test_half_normal_quantiles_of_small_probabilities():
+    q = np.array([1e-30, 1e-12, 1e-6, 1e-3, 0.3, 0.999], np.float32)
+    want = 1.7 * 2**0.5 * scipy.special.erfinv(q.astype(np.float64))
+    np.testing.assert_allclose(jax.jit(dist.HalfNormal(1.7).icdf)(q), want, rtol=1e-6)
+    assert dist.HalfNormal(1.7).icdf(0.0) == 0 and dist.HalfNormal(1.7).icdf(1.0) == np.inf
 
 
 EDGES = [

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import jax
+from jax.lax import erf_inv
 import jax.numpy as jnp
 from jax.scipy.special import digamma, erf, erfc, exp1, gammainc, gammaincc, gammaln, ndtri
 
@@ -22,6 +23,7 @@ from numpyro.distributions.continuous.real_line import HALF_LOG_2PI, Normal
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.distribution.transformed import _TransformedFamily
 from numpyro.distributions.transforms import ExpTransform, PowerTransform
+from numpyro.distributions.util import log1mexp
 
 __all__ = [
     "Chi2",
@@ -319,7 +321,7 @@ class HalfNormal(Distribution):
         return jnp.log1p(-2 * jnp.exp(log_ndtr(-jnp.maximum(value, 0.0) / self.scale)))
 
     def icdf(self, q: Any) -> Any:
-        return self.scale * ndtri(0.5 * (1 + jnp.asarray(q)))
+        return self.scale * (math.sqrt(2) * erf_inv(jnp.asarray(q, jnp.result_type(q, 1.0))))
 
     @property
     def mean(self) -> Any:
@@ -659,15 +661,21 @@ class Dagum(Distribution):
         self._declare(concentration=concentration, sharpness=sharpness, scale=scale, validate_args=validate_args)
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
-        # q^(-1/p) - 1 with q uniform, without cancellation
-        draws = jax.random.exponential(key, self.shape(sample_shape))
-        return self.scale * jnp.expm1(draws / self.concentration) ** (-1 / jnp.asarray(self.sharpness))
+        return self._quantile(jax.random.exponential(key, self.shape(sample_shape)))
+
+    def _quantile(self, minus_log_q: Any) -> Any:
+        """The value below which the probability is q: a power of :math:`q^{-1/p} - 1`, which may be too large."""
+        order = minus_log_q / self.concentration
+        return self.scale * jnp.exp(-(order + log1mexp(-order)) / self.sharpness)
 
     def log_prob(self, value: Any) -> Any:
         p, a = self.concentration, self.sharpness
         inside = jnp.asarray(value) > 0
         log_ratio = jnp.log(jnp.where(inside, value, 1.0) / self.scale)
-        kernel = (a * p - 1.0) * log_ratio - (p + 1.0) * jax.nn.softplus(a * log_ratio)
+        # Of the two sides of the scale, each without what the logarithm of 1 + (x/b)^a takes away again.
+        power = a * log_ratio
+        sides = p * jnp.minimum(power, 0.0) - jnp.maximum(power, 0.0)
+        kernel = sides - log_ratio - (p + 1.0) * jnp.log1p(jnp.exp(-jnp.abs(power)))
         return kernel + (jnp.log(a) + jnp.log(p) - jnp.log(self.scale)) + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:
@@ -679,8 +687,7 @@ class Dagum(Distribution):
         return jnp.where(inside, -self.concentration * jax.nn.softplus(-self.sharpness * log_ratio), -jnp.inf)
 
     def icdf(self, q: Any) -> Any:
-        excess = jnp.expm1(-jnp.log(jnp.asarray(q)) / self.concentration)
-        return self.scale * excess ** (-1 / jnp.asarray(self.sharpness))
+        return self._quantile(-jnp.log(jnp.asarray(q)))
 
     def _raw_moment(self, order: int) -> Any:
         p, a = jnp.asarray(self.concentration), jnp.asarray(self.sharpness)
