@@ -32,7 +32,7 @@ from numpyro.distributions._normal import (
     lower_hazard,
     nearest_to_zero,
 )
-from numpyro.distributions._special import betainc, betaln, xlogy
+from numpyro.distributions._special import betainc, betaln
 from numpyro.distributions.continuous import (
     Beta,
     Cauchy,
@@ -587,11 +587,6 @@ class GammaLine(Line):
 
     def _log_sf(self, z: Any) -> Any:
         return log_upper_gamma(self.standard.concentration, z)
-
-    def log_density(self, z: Any, a: Any, b: Any) -> Any:
-        # No point of the interval is negative; what is computed there is finite, and left to the caller.
-        shape, z = self.standard.concentration, jnp.abs(z)
-        return xlogy(shape - 1.0, z) - z - (gammaln(shape) + self.log_mass(a, b))
 
     # Quantiles from above are needed much earlier than underflow makes it necessary.
     smallest_mass = -3.0
