@@ -125,10 +125,13 @@ class _Truncated(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         loc, scale, line, a, b = self._standard()
-        value = jnp.asarray(value)
+        inside = self._inside(jnp.asarray(value))
+        # Beyond the bounds the base may have no finite gradient.
+        bound = self._bound("high") if self._bound("low") is None else self._bound("low")
+        value = jnp.where(inside, value, lax.stop_gradient(jnp.asarray(bound)))
         # One quotient for each scale, not one for each value.
         log_prob = line.log_density((value - loc) * (1 / scale), a, b) - jnp.log(scale)
-        return log_prob + log_indicator(self._inside(value))
+        return log_prob + log_indicator(inside)
 
     def log_cdf(self, value: Any) -> Any:
         loc, scale, line, a, b = self._standard()

@@ -134,18 +134,20 @@ METHODS = ["sequential", "vectorized", "parallel", jax.vmap]
 
 @pytest.mark.parametrize("num_warmup", [0, 6])
 def test_all_methods_draw_the_same_chains(num_warmup):
-    """The methods differ in rounding, which chaos makes visible after a while: a short run agrees."""
+    """The methods differ in rounding, which chaos makes visible after a while; not in a short run in double precision."""
     if jax.local_device_count() < 2:
         pytest.skip("needs two devices")
-    kernel, results = NUTS(model, step_size=0.3), []
-    for method in METHODS:
-        mcmc = make(kernel, num_warmup=num_warmup, num_samples=5, num_chains=2, chain_method=method)
-        mcmc.run(KEY, Y, extra_fields=("num_steps",))
-        results.append((mcmc.get_samples(group_by_chain=True), mcmc.get_extra_fields(group_by_chain=True)))
-        assert mcmc.last_state.i.shape == (2,)
-    assert not np.allclose(results[0][0]["mu"][0], results[0][0]["mu"][1])
-    for other in results[1:]:
-        assert_same(other, results[0], rtol=2e-2, atol=2e-3)
+    results = []
+    with double_precision():
+        kernel = NUTS(model, step_size=0.3)
+        for method in METHODS:
+            mcmc = make(kernel, num_warmup=num_warmup, num_samples=5, num_chains=2, chain_method=method)
+            mcmc.run(KEY, Y.astype(np.float64), extra_fields=("num_steps",))
+            results.append((mcmc.get_samples(group_by_chain=True), mcmc.get_extra_fields(group_by_chain=True)))
+            assert mcmc.last_state.i.shape == (2,)
+        assert not np.allclose(results[0][0]["mu"][0], results[0][0]["mu"][1])
+        for other in results[1:]:
+            assert_same(other, results[0], rtol=1e-8)
 
 
 def test_the_search_for_a_step_size_is_the_same_for_one_chain_and_for_many():
