@@ -134,7 +134,7 @@ METHODS = ["sequential", "vectorized", "parallel", jax.vmap]
 
 @pytest.mark.parametrize("num_warmup", [0, 6])
 def test_all_methods_draw_the_same_chains(num_warmup):
-    """The methods differ in rounding, which chaos makes visible after a while; not in a short run in double precision."""
+    """The methods differ in rounding, which chaos makes visible; not in a short run in double precision."""
     if jax.local_device_count() < 2:
         pytest.skip("needs two devices")
     results = []
