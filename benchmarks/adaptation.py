@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from environments import ROOT, interpreter, run
+from environments import ROOT, add_python_option, interpreter, named, run
 
 BASELINE = "NumPyro 0.22.0"
 VARIANTS = {BASELINE: None, "welford": "welford", "fisher": "fisher", "fisher_low_rank": "fisher_low_rank"}
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--num-chains", type=int, default=5, help="independent chains of each model")
     parser.add_argument("--num-warmup", type=int, default=500)
     parser.add_argument("--num-samples", type=int, default=500)
-    parser.add_argument("--python", nargs="*", default=[], metavar="ENVIRONMENT=PATH", help="as in mcmc.py")
+    add_python_option(parser)
     parser.add_argument("--output", type=Path, help="write the measurements to this file, as lines of JSON")
     parser.add_argument("--show", type=Path, nargs="*", help="measure nothing, show what --output has written")
     arguments = parser.parse_args()
@@ -81,7 +81,7 @@ def main() -> None:
     for path in arguments.show or ():
         rows += [json.loads(line) for line in path.read_text().splitlines()]
     if arguments.show is None:
-        given = dict(item.split("=", 1) for item in arguments.python)
+        given = named(arguments.python)
         options = [
             f"--num-chains={arguments.num_chains}",
             f"--num-warmup={arguments.num_warmup}",

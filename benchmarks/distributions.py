@@ -24,7 +24,7 @@ import tempfile
 from typing import Any
 
 from distribution_cases import ALL_CASES
-from environments import ROOT, interpreter
+from environments import ROOT, add_python_option, interpreter, named
 
 COLUMNS = ("log_prob", "gradient", "sample", "first")
 TITLES = {"log_prob": "log_prob", "gradient": "its gradient", "sample": "sample", "first": "first evaluation"}
@@ -200,13 +200,7 @@ def main() -> None:
         help="count seconds, or those of a processor (on a busy machine)",
     )
     parser.add_argument("--only", choices=["jitted", "first"], help="measure only this part")
-    parser.add_argument(
-        "--python",
-        nargs="*",
-        default=[],
-        metavar="ENVIRONMENT=PATH",
-        help="use this interpreter for an environment ('this' or 'peers') rather than make one",
-    )
+    add_python_option(parser)
     parser.add_argument(
         "--patience", type=float, default=180.0, help="seconds that an answer may take before its process is replaced"
     )
@@ -214,7 +208,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.classes) - set(ALL_CASES):
         raise SystemExit(f"no case for {', '.join(sorted(unknown))}")
-    given = dict(item.split("=", 1) for item in arguments.python)
+    given = named(arguments.python)
     pythons = {environment: interpreter(environment, given) for environment in ("this", "peers")}
     # Processes that fork must not have started JAX's runtime, so the first evaluations have processes of their own.
     workers, parents = (

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 import subprocess
@@ -17,6 +18,22 @@ PACKAGES = {
     "peers": ("numpyro==0.22.0", "blackjax"),
     "nutpie": ("nutpie", "pymc", "numba"),
 }
+
+
+def add_python_option(parser: argparse.ArgumentParser) -> None:
+    """Let a caller name interpreters: :func:`named` makes the option's value the ``given`` of :func:`interpreter`."""
+    parser.add_argument(
+        "--python",
+        nargs="*",
+        default=[],
+        metavar="ENVIRONMENT=PATH",
+        help=f"use this interpreter for an environment ({', '.join(PACKAGES)}) rather than make one",
+    )
+
+
+def named(interpreters: list[str]) -> dict[str, str]:
+    """Interpreters by environment, of what was given to the option."""
+    return dict(item.split("=", 1) for item in interpreters)
 
 
 def interpreter(environment: str, given: dict[str, str]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from environments import ROOT, interpreter, run
+from environments import ROOT, add_python_option, interpreter, named, run
 
 CASES = {
     "BarkerMH": ("eight_schools", "logistic_regression"),
@@ -58,16 +58,10 @@ def main() -> None:
         "kernels", nargs="*", default=list(CASES), metavar="kernel", help=f"of {known}, or kernel:model for one model"
     )
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument(
-        "--python",
-        nargs="*",
-        default=[],
-        metavar="ENVIRONMENT=PATH",
-        help="use this interpreter for an environment ('this' or 'peers') rather than make one",
-    )
+    add_python_option(parser)
     parser.add_argument("--output", type=Path, help="write the single measurements to this file, as lines of JSON")
     arguments = parser.parse_args()
-    given = dict(item.split("=", 1) for item in arguments.python)
+    given = named(arguments.python)
     pythons = {name: interpreter(environment, given) for name, environment in LIBRARIES.items()}
     script = str(ROOT / "benchmarks/measure_kernels.py")
     results: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}

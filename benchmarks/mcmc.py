@@ -17,7 +17,7 @@ from statistics import median
 import tempfile
 from typing import Any, NamedTuple
 
-from environments import ROOT, interpreter, run
+from environments import ROOT, add_python_option, interpreter, named, run
 
 MODELS = (
     "eight_schools",
@@ -98,16 +98,10 @@ def main() -> None:
     parser.add_argument("--num-chains", type=int, default=1)
     parser.add_argument("--chain-method", default="sequential")
     parser.add_argument("--without", nargs="*", default=[], choices=list(LIBRARIES)[1:], help="libraries to leave out")
-    parser.add_argument(
-        "--python",
-        nargs="*",
-        default=[],
-        metavar="ENVIRONMENT=PATH",
-        help="use this interpreter for an environment ('this' or 'peers') rather than make one",
-    )
+    add_python_option(parser)
     parser.add_argument("--output", type=Path, help="write the single measurements to this file, as lines of JSON")
     arguments = parser.parse_args()
-    given = dict(item.split("=", 1) for item in arguments.python)
+    given = named(arguments.python)
     libraries = {name: library for name, library in LIBRARIES.items() if name not in arguments.without}
     if arguments.num_chains != 1:
         libraries = {name: library for name, library in libraries.items() if library.sampler == "numpyro"}

@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any
 
-from environments import ROOT, interpreter, run
+from environments import ROOT, add_python_option, interpreter, named, run
 
 AXES: dict[str, tuple[int, ...]] = {
     "draws": (100, 1_000, 10_000, 100_000),
@@ -108,7 +108,7 @@ def plot(results: dict[str, dict[str, dict[int, dict[str, float]]]], path: Path)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("axes", nargs="*", default=list(AXES), metavar="axis", help=f"of {', '.join(AXES)}")
-    parser.add_argument("--python", nargs="*", default=[], metavar="ENVIRONMENT=PATH")
+    add_python_option(parser)
     parser.add_argument("--plot", type=Path, help="write a plot to this file")
     parser.add_argument("--measure", nargs=3, metavar=("AXIS", "SIZE", "METHOD"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -116,7 +116,7 @@ def main() -> None:
         axis, size, method = arguments.measure
         print(json.dumps(measure(axis, int(size), method)))
         return
-    given = dict(item.split("=", 1) for item in arguments.python)
+    given = named(arguments.python)
     results: dict[str, Any] = {}
     for axis in arguments.axes:
         variants = {"here": ("this", "parallel"), "NumPyro": ("peers", "parallel")}

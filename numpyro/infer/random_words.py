@@ -51,15 +51,16 @@ def next_words(key: Any, count: int) -> tuple[Any, jax.Array]:
 def derived_key(key: Any, number: Any) -> Any:
     """A random key for each number, at the price of a few integer operations.
 
-    The words of the hashed number are added to those of the key. The generators behind ``jax.random`` are made so that
-    streams of different keys are independent however little the keys differ.
+    The words of the hashed number are added to those of the key and the sums are scrambled, so that keys derived from
+    derived keys differ by the order of the numbers too. The generators behind ``jax.random`` are made so that streams
+    of different keys are independent however little the keys differ.
     """
     data = key_data(key)
     lanes = np.arange(1, data.size + 1, dtype=np.uint32) * np.uint32(_GOLDEN)
     if isinstance(number, int):
         number = np.full(data.shape, number & 0xFFFFFFFF, np.uint32)
     hashed = _scramble(_scramble(number.astype(np.uint32) + np.uint32(1)) + lanes.reshape(data.shape))
-    return _key_of(key, data + hashed)
+    return _key_of(key, _scramble(data + hashed))
 
 
 class cheaply_seeded(seed):

@@ -11,23 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.testing import assert_array_equal
 import pytest
+from small_model import Y, model, update
 
-import numpyro
-import numpyro.distributions as dist
 from numpyro.infer import ESS, MCMC, NUTS, BarkerMH, HMCGibbs, runner
 
 KEY = jax.random.PRNGKey(0)
-Y = np.array([1.0, 2.0, 0.5])
-
-
-def model(y):
-    mu = numpyro.sample("mu", dist.Normal(0, 10))
-    noise = numpyro.sample("noise", dist.HalfNormal(1))
-    numpyro.sample("y", dist.Normal(mu, noise), obs=y)
-
-
-def update(rng_key, gibbs_sites, hmc_sites):
-    return {"mu": dist.Normal(1.0, hmc_sites["noise"]).sample(rng_key)}
 
 
 KERNELS = {

@@ -160,6 +160,19 @@ def test_derived_keys_are_those_of_independent_streams():
     assert np.max(np.abs(correlations)) < 0.15
 
 
+def test_keys_derived_from_derived_keys_are_all_different():
+    """Sums of hashed numbers would be the same in any order, and those of one iteration come again in the next."""
+    keys = [jax.random.PRNGKey(0)]
+    for _ in range(3):
+        keys += [derived_key(key, number) for key in keys for number in range(5)]
+    words = {tuple(np.asarray(key).tolist()) for key in keys}
+    # Keys stay in the list, so that some are derived again, by the same path.
+    paths = [()]
+    for _ in range(3):
+        paths += [(*path, number) for path in paths for number in range(5)]
+    assert len(words) == len(set(paths)) and len(keys) == len(paths)
+
+
 # The no-U-turn criterion
 
 
