@@ -105,8 +105,8 @@ class MixedHMC(MCMCKernel):
     ...     numpyro.sample("x", dist.Normal(locs[c], 0.5))
     >>> kernel = MixedHMC(HMC(model, trajectory_length=1.2), num_discrete_updates=10)
     >>> mcmc = MCMC(kernel, num_warmup=500, num_samples=5000, progress_bar=False)
-    >>> mcmc.run(jax.random.PRNGKey(0), jnp.array([0.15, 0.3, 0.3, 0.25]), jnp.array([-2.0, 0.0, 2.0, 4.0]))
-    >>> bool(abs(mcmc.get_samples()["x"].mean() - 1.3) < 0.3)
+    >>> mcmc.run(jax.random.PRNGKey(0), jnp.array([0.15, 0.3, 0.3, 0.25]), jnp.array([-1.0, 0.0, 1.0, 2.0]))
+    >>> bool(abs(mcmc.get_samples()["x"].mean() - 0.65) < 0.2)
     True
     """
 

@@ -10,8 +10,8 @@ import inspect
 from pathlib import Path
 import re
 from types import ModuleType
-from typing import Any
 
+from compilations import compilations
 import jax
 import pytest
 import scipy.stats
@@ -100,17 +100,8 @@ def test_each_class_has_a_benchmark(cases):
 
 
 def test_construction_from_numbers_compiles_nothing(cases):
-    compiled: list[str] = []
-
-    def listen(event: str, duration: float, **_: Any) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(name)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
+    with compilations() as compiled:
         jax.clear_caches()
         for name, case in cases.CASES.items():
             case.build(name, dist, case.host_parameters())
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
     assert not compiled

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
+from compilations import compilations
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,22 +14,6 @@ import pytest
 import scipy.stats
 
 import numpyro.distributions as dist
-
-
-@contextmanager
-def compilations() -> Iterator[list[float]]:
-    """The times that programs took to compile inside the block."""
-    seconds: list[float] = []
-
-    def listen(event: str, duration: float, **_: Any) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            seconds.append(duration)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield seconds
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def test_an_eager_density_is_one_program_and_other_numbers_use_it_again():

@@ -6,6 +6,7 @@
 from concurrent.futures import Future
 import threading
 
+from compilations import compilations
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,14 +57,8 @@ def test_the_loop_that_a_run_calls_is_the_one_that_was_compiled_in_the_backgroun
     if settings[2] == "parallel" and jax.local_device_count() > 1:
         pytest.skip("compiles in the background on one device only")
     mcmc = make(*settings)
-    other_key, compiled = jax.random.PRNGKey(1), []
-
-    def note(event, duration, **kwargs):
-        if "backend_compile" in event:
-            compiled.append(kwargs["fun_name"])
-
-    jax.monitoring.register_event_duration_secs_listener(note)
-    try:
+    other_key = jax.random.PRNGKey(1)
+    with compilations() as compiled:
         mcmc.run(KEY, Y)
         assert len(background) == 1 and background[0] is not threading.main_thread()
         assert sum("loop" in name for name in compiled) == 1
@@ -71,8 +66,6 @@ def test_the_loop_that_a_run_calls_is_the_one_that_was_compiled_in_the_backgroun
         compiled.clear()
         mcmc.run(other_key, Y + 1)
         assert compiled == [] and len(background) == 1
-    finally:
-        jax.monitoring.unregister_event_duration_listener(note)
 
 
 def test_other_data_are_sampled_as_by_a_new_object():

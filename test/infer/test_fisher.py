@@ -172,7 +172,9 @@ def test_the_low_rank_matrix_is_renewed_at_the_end_of_each_window(low_rank_warmu
         eigenvalues = np.linalg.eigvals(difference).real
         assert 0.49 < eigenvalues.min() and eigenvalues.max() < 2.05
         assert np.all((matrix.values == 1) | (matrix.values > 2) | (matrix.values < 0.5))
-    assert_allclose(matrix.to_dense()[0, 1], 1.9, rtol=0.3)
+    # So few draws tell most of the covariance: relative to the identity its eigenvalues are from 0.1 to 12.6.
+    relative = np.linalg.eigvals(np.linalg.solve(COVARIANCE, matrix.to_dense())).real
+    assert 0.4 < relative.min() and relative.max() < 3
 
     state = mcmc.last_state.adapt_state
     sqrt, sqrt_inv = state.mass_matrix_sqrt.to_dense(), state.mass_matrix_sqrt_inv.to_dense()
@@ -195,9 +197,8 @@ def test_a_low_rank_sampler_goes_on_and_can_be_pickled(low_rank_warmup):
 
 
 @pytest.mark.parametrize("mode", ["fisher", "fisher_low_rank"])
-def test_chains_adapt_each_for_itself_however_they_run(mode):
-    """Sequential and vectorised chains give the same adapted matrices up to the growth of rounding errors, and the
-    posterior is right."""
+def test_vectorized_chains_adapt_each_for_itself(mode):
+    """Vectorised chains have matrices of their own, and the posterior is right."""
     starts = jnp.stack([jnp.asarray(START), -jnp.asarray(START)])
     mcmc = MCMC(
         NUTS(potential_fn=gaussian_potential, mass_adaptation=mode),
@@ -209,8 +210,10 @@ def test_chains_adapt_each_for_itself_however_they_run(mode):
     )
     mcmc.run(jax.random.PRNGKey(0), init_params=starts, extra_fields=("accept_prob",))
     draws = np.asarray(mcmc.get_samples())
-    assert_allclose(np.cov(draws.T), COVARIANCE, atol=1.2)
-    assert_allclose(draws.mean(0), 0, atol=0.6)
+    # Some 400 effective draws: a variance of 1 is known to 0.07, a mean to 0.05.
+    whitened = np.linalg.solve(np.linalg.cholesky(COVARIANCE), draws.T)
+    assert_allclose(np.cov(whitened), np.eye(SIZE), atol=0.35)
+    assert_allclose(whitened.mean(1), 0, atol=0.25)
     scale = np.asarray(jax.tree.leaves(mcmc.last_state.adapt_state.mass_matrix_sqrt_inv)[-1])
     assert scale.shape == (2, SIZE) and not np.array_equal(scale[0], scale[1])
     assert 0.6 < float(mcmc.get_extra_fields()["accept_prob"].mean()) < 0.95
