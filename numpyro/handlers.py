@@ -410,9 +410,9 @@ class seed(Messenger):
             return
         if self.rng_key is None or msg["value"] is not None or msg["kwargs"].get("rng_key") is not None:
             return
-        self.rng_key, msg["kwargs"]["rng_key"] = self.split(self.rng_key)
+        self.rng_key, msg["kwargs"]["rng_key"] = self._split(self.rng_key)
 
-    def split(self, rng_key: Any) -> Any:
+    def _split(self, rng_key: Any) -> Any:
         """The key to go on with, and one for a site."""
         return jax.random.split(rng_key)
 

@@ -66,7 +66,7 @@ def derived_key(key: Any, number: Any) -> Any:
 class cheaply_seeded(seed):
     """:class:`~numpyro.handlers.seed` by :func:`derived_key`: what is compiled calls the generator for draws only."""
 
-    def split(self, rng_key: Any) -> Any:
+    def _split(self, rng_key: Any) -> Any:
         return derived_key(rng_key, 0), derived_key(rng_key, 1)
 
 
