@@ -32,8 +32,8 @@ _OPTIONS: dict[int, dict[str, Any]] = {
 }
 
 _LITTLE = 8000
-"""Work, as :func:`_work` measures it, from which on the loops of a program are worth being vectorised: with less, they
-take at most some 2 microseconds more."""
+"""Work, as :func:`_work` measures it, from which on the loops of a program are worth being vectorised: with less, one
+pass takes at most some 2 microseconds more."""
 
 _WEIGHTS = dict.fromkeys(
     "abs add add_any and clamp convert_element_type div eq floor ge gt integer_pow is_finite le lt max min mul ne neg"
@@ -50,6 +50,9 @@ _WEIGHTS |= dict.fromkeys(
     " regularized_incomplete_beta zeta".split(),
     60,
 )
+
+_LOOPS = {"while": {"cond_jaxpr": "cond_nconsts", "body_jaxpr": "body_nconsts"}, "scan": {"jaxpr": "num_consts"}}
+"""The parameters of a loop that hold its programs, and those that say how many inputs these have that do not change."""
 
 
 def in_background(fn: Callable[[], Any]) -> Future[Any]:
@@ -126,15 +129,38 @@ def _is_understood(effort: int) -> bool:
 
 
 def _work(jaxpr: Any) -> int:
-    """How much a program computes, each loop gone through once: its elements, weighted by ``_WEIGHTS``.
+    """How much a program computes at a time: in one pass of the loop that computes most, or outside of loops. Elements
+    are weighted by ``_WEIGHTS``.
 
     >>> program = jax.make_jaxpr(lambda x: jax.lax.fori_loop(0, 9, lambda _, y: jax.numpy.exp(y) * 2, x))
     >>> _work(program(jax.numpy.ones(100)).jaxpr) // 100
     8
     """
-    total = 0
+    return max(_works(jaxpr, set()))
+
+
+def _works(jaxpr: Any, constants: set[Any]) -> tuple[int, int]:
+    """The work of a program without the loops in it, and the most of one of these.
+
+    :param constants: variables that are the same in each pass of the loop around it. XLA computes before the loop what
+        depends on nothing else.
+    """
+    constants = constants | set(jaxpr.constvars)
+    is_constant = lambda atom: hasattr(atom, "val") or atom in constants
+    own, most = 0, 0
     for equation in jaxpr.eqns:
+        if all(map(is_constant, equation.invars)):
+            constants.update(equation.outvars)
+            continue
         if weight := _WEIGHTS.get(equation.primitive.name):
-            total += weight * max(var.aval.size for var in (*equation.outvars, *equation.invars))
-        total += sum(_work(inner) for inner in inner_programs(equation))
-    return total
+            own += weight * max(var.aval.size for var in (*equation.outvars, *equation.invars))
+        loops = _LOOPS.get(equation.primitive.name, {})
+        for program, count in loops.items():
+            inner = equation.params[program].jaxpr
+            most = max(most, *_works(inner, set(inner.invars[: equation.params[count]])))
+        for inner in [] if loops else inner_programs(equation):
+            arguments = equation.invars[-len(inner.invars) :]
+            same = {var for var, x in zip(inner.invars, arguments, strict=False) if is_constant(x)}
+            work, inside = _works(inner, same)
+            own, most = own + work, max(most, inside)
+    return own, most

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax import lax
@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro._shapes import shape_of
+from numpyro.infer.candidates import at_candidates
 from numpyro.infer.conditioning import finite_support, with_conditioning
 from numpyro.infer.potential import site_log_prob
 from numpyro.infer.random_words import below, derived_key, exponential, gumbel, hashed_words, next_words, seed_of
@@ -40,6 +41,23 @@ _WIDTH = 16
 """At most so many candidates are evaluated at once."""
 
 PotentialFn = Callable[[dict[str, Any]], Any]
+
+
+class Proposed(NamedTuple):
+    """A new value of one element.
+
+    :param rng_key: random key to go on with.
+    :param z: the values with the new one.
+    :param potential_energy: their potential energy.
+    :param log_ratio: logarithm of the acceptance ratio.
+    :param change: the potential energy less that of the old values.
+    """
+
+    rng_key: Any
+    z: dict[str, Any]
+    potential_energy: Any
+    log_ratio: Any
+    change: Any
 
 
 @dataclass(frozen=True)
@@ -72,20 +90,33 @@ class DiscreteProposal:
         potential_fn: PotentialFn,
         idx: Any,
         support_size: Any,
-        lowest: Any = 0,
-        step: Any = 1,
     ) -> tuple[Any, dict[str, Any], Any, Any]:
+        """Propose a value from 0 to ``support_size - 1``; see :meth:`propose`.
+
+        :returns: a new random key; the proposed values; their potential energy; the logarithm of the acceptance ratio.
+        """
+        return self.propose(rng_key, z, potential_energy, potential_fn, idx, (0, 1, support_size))[:4]
+
+    def propose(
+        self,
+        rng_key: Any,
+        z: dict[str, Any],
+        potential_energy: Any,
+        potential_fn: PotentialFn,
+        idx: Any,
+        support: tuple[Any, Any, Any],
+    ) -> Proposed:
         """Propose.
 
         :param rng_key: random key.
         :param z: values of the sites.
-        :param potential_energy: potential energy at ``z``.
+        :param potential_energy: potential energy at ``z``, or None if it is not known.
         :param potential_fn: potential energy as a function of the values.
         :param idx: number of the element, of all the sites' elements in the order of
             :func:`~jax.flatten_util.ravel_pytree`.
-        :param support_size: number of values that it can take: ``lowest``, ``lowest + step`` and so on.
-        :returns: a new random key; the proposed values; their potential energy; the logarithm of the acceptance ratio.
+        :param support: lowest value, step and number of the values that it can take.
         """
+        lowest, step, support_size = support
         seed, rng_key = seed_of(rng_key), derived_key(rng_key, 0)
         flat, unravel = _flatten(z)
         current = jnp.round((flat[idx] - lowest) / step).astype(jnp.int32)
@@ -94,9 +125,13 @@ class DiscreteProposal:
             return unravel(flat.at[idx].set((lowest + step * number).astype(flat.dtype)))
 
         def energy_of(number: Any) -> jax.Array:
-            energy = jnp.asarray(potential_fn(moved(number)), jnp.result_type(potential_energy))
+            energy = jnp.asarray(potential_fn(moved(number)), jnp.result_type(float))
             return jnp.where(jnp.isnan(energy), jnp.inf, energy)
 
+        # Of each choice two values are computed: no gain for fewer candidates.
+        energies_of = at_candidates(energy_of) if self.width > 2 and not self.random_walk else jax.vmap(energy_of)
+        if potential_energy is None:
+            potential_energy = energies_of(current[None])[0]
         others = jnp.asarray(support_size - 1, jnp.int32)
         if self.random_walk:
             count = others if self.modified else others + 1
@@ -104,12 +139,13 @@ class DiscreteProposal:
             number = number + (number >= current) if self.modified else number
             number = jnp.where(count > 0, number, current)
             energy = energy_of(number)
-            return rng_key, moved(number), energy, potential_energy - energy
-        number, energy, log_ratio = self._conditional(seed, current, potential_energy, energy_of, others)
-        return rng_key, moved(number), energy, log_ratio
+            log_ratio = potential_energy - energy
+        else:
+            number, energy, log_ratio = self._conditional(seed, current, potential_energy, energies_of, others)
+        return Proposed(rng_key, moved(number), energy, log_ratio, energy - potential_energy)
 
     def _conditional(
-        self, seed: Any, current: Any, potential_energy: Any, energy_of: Callable[..., Any], others: Any
+        self, seed: Any, current: Any, potential_energy: Any, energies_of: Callable[..., Any], others: Any
     ) -> tuple[Any, Any, Any]:
         """Draw from the conditional distribution by the largest of Gumbel-perturbed log weights, which needs the
         weights one block after the other.
@@ -128,7 +164,7 @@ class DiscreteProposal:
             candidates = start + lanes
             candidates = candidates + (candidates >= current)
             exists = start + lanes < others
-            energies = jax.vmap(energy_of)(jnp.where(exists, candidates, current))
+            energies = energies_of(jnp.where(exists, candidates, current))
             weights = jnp.where(exists, base - energies, -jnp.inf)
             scores = weights + gumbel(hashed_words(seed, candidates), dtype)
             best = jnp.argmax(scores)
@@ -291,6 +327,11 @@ class DiscreteTarget:
             return self.constants
         return self.flat_supports(self._run(z, args, kwargs).supports)
 
+    def support(self, i: Any, z: Mapping[str, Any], args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
+        """Lowest value, step and number of values of element ``i``, given the others."""
+        lowest, step, size = (jnp.asarray(part)[i] for part in self.supports(z, args, kwargs))
+        return lowest, step, size
+
     def flat_supports(self, supports: dict[str, tuple[Any, Any, Any]]) -> Any:
         """Supports by site, for each element."""
         xp: Any = np
@@ -315,9 +356,8 @@ class DiscreteTarget:
         self, proposal: DiscreteProposal, rng_key: Any, z: Any, energy: Any, i: Any, args: Any, kwargs: Any
     ) -> tuple[Any, Any, Any, Any]:
         """Propose a new value of element ``i``; see :class:`DiscreteProposal`."""
-        lowest, step, size = (jnp.asarray(part)[i] for part in self.supports(z, args, kwargs))
-        potential_fn = self.potential_fn(args, kwargs)
-        return proposal(rng_key, z, energy, potential_fn, i, size, lowest, step)
+        support = self.support(i, z, args, kwargs)
+        return proposal.propose(rng_key, z, energy, self.potential_fn(args, kwargs), i, support)[:4]
 
     def sweep(
         self, proposal: DiscreteProposal, rng_key: Any, z: Any, energy: Any, args: Any, kwargs: Any

@@ -5,20 +5,23 @@
 
 Draws are processed in batches: all of a batch at once, one batch after the other, so that speed is that of ``vmap`` and
 memory is that of the results and one batch. The function is traced once, and from that it is known how much memory a
-draw takes.
+draw takes. Where only results must lie in memory, as in the density of a regression, all draws are one batch,
+whose results are computed where they stay.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 import math
 from typing import Any
 
 import jax
 from jax import lax
-from jax.extend.core import jaxpr_as_fun
+import jax.extend.core as core
 import jax.numpy as jnp
 
+from numpyro.infer.elementwise import CALLS, ELEMENTWISE, OF_SHAPE
 from numpyro.util import inner_programs
 
 __all__ = ["over_draws"]
@@ -40,7 +43,7 @@ def over_draws(fn: Callable[[Any], Any], draws: Any, count: int, *, together: bo
     """
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), draws)
     traced, looks = jax.make_jaxpr(fn, return_shape=True)(one)
-    treedef, flat = jax.tree.structure(looks), jaxpr_as_fun(traced)
+    treedef, flat = jax.tree.structure(looks), core.jaxpr_as_fun(traced)
     leaves = jax.tree.leaves(draws)
     batch = count if together else min(max(_BATCH // max(_bytes(traced.jaxpr), 1), 1), count)
     # Batches of about the same size; the last one begins earlier rather than to be shorter.
@@ -68,9 +71,18 @@ def _room(count: int, x: Any) -> Any:
 
 
 def _bytes(jaxpr: Any) -> int:
-    """Size of all the intermediate results of a program; more than it needs at once."""
+    """About how much memory the intermediate results of a program take.
+
+    What is computed element by element and used once does not lie in memory: it is part of what uses it. All others
+    count as if they were there at the same time.
+    """
+    uses = Counter(x for equation in jaxpr.eqns for x in equation.invars if not isinstance(x, core.Literal))
     total = 0
     for equation in jaxpr.eqns:
-        total += sum(math.prod(x.aval.shape) * x.aval.dtype.itemsize for x in equation.outvars)
+        name = equation.primitive.name
         total += sum(_bytes(inner) for inner in inner_programs(equation))
+        if name in OF_SHAPE or name == "iota" or (name in CALLS and all(uses[x] <= 1 for x in equation.outvars)):
+            continue
+        if name not in ELEMENTWISE or any(uses[x] > 1 for x in equation.outvars):
+            total += sum(math.prod(x.aval.shape) * x.aval.dtype.itemsize for x in equation.outvars)
     return total

@@ -308,22 +308,17 @@ class MixedHMC(MCMCKernel):
         def update(number: Any, motion: _Motion) -> _Motion:
             params = sampler.space.unravel(sampler.position(state, motion.position))
             potential_fn = self._potential_of_discrete(program, target, params, args, kwargs, arrays_given)
-            current = potential_fn(motion.discrete)
             element = order[number % count]
             values = self._values(program, params, args, with_conditioning(kwargs, motion.discrete))
-            given = with_conditioning(kwargs, values)
-            lowest, spacing, size = (
-                jnp.asarray(part)[element] for part in target.supports(motion.discrete, args, given)
-            )
-            _, new, energy, log_ratio = proposal(
-                derived_key(key, number), motion.discrete, current, potential_fn, element, size, lowest, spacing
-            )
-            accept = motion.energies[element] > -log_ratio
-            spent = jnp.where(accept, log_ratio, 0).astype(dtype)
+            support = target.support(element, motion.discrete, args, with_conditioning(kwargs, values))
+            # The potential energy is not known: the position has moved since it was evaluated.
+            new = proposal.propose(derived_key(key, number), motion.discrete, None, potential_fn, element, support)
+            accept = motion.energies[element] > -new.log_ratio
+            spent = jnp.where(accept, new.log_ratio, 0).astype(dtype)
             return motion._replace(
-                discrete=jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, motion.discrete),
+                discrete=jax.tree.map(lambda a, b: jnp.where(accept, a, b), new.z, motion.discrete),
                 energies=motion.energies.at[element].add(spent),
-                gained=motion.gained + jnp.where(accept, energy - current, 0).astype(dtype),
+                gained=motion.gained + jnp.where(accept, new.change, 0).astype(dtype),
             )
 
         def advance(carry: tuple[Any, _Motion]) -> tuple[Any, _Motion]:

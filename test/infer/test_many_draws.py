@@ -60,6 +60,22 @@ def test_memory_is_that_of_the_results_and_one_batch(monkeypatch):
     assert temporary(together=False) < 4 * 2**20
 
 
+def test_results_that_need_no_others_are_computed_where_they_stay(monkeypatch):
+    monkeypatch.setattr(many_draws, "_BATCH", 2**20)
+    x = jnp.linspace(0.0, 1.0, 10_000)
+
+    def compiled(of_draw):
+        run = jax.jit(lambda draws: over_draws(of_draw, draws, 1000))
+        return run.lower({"loc": jnp.zeros(1000), "scale": jnp.ones(1000)}).compile()
+
+    density = compiled(lambda draw: dist.Normal(draw["loc"] * x, draw["scale"]).log_prob(x))
+    assert density.memory_analysis().temp_size_in_bytes < 2**20
+    assert " while(" not in density.as_text()
+    # What is used twice is an array of its own.
+    twice = compiled(lambda draw: (lambda y: y / jnp.sum(y))(jnp.exp(draw["loc"] * x)))
+    assert " while(" in twice.as_text() and twice.memory_analysis().temp_size_in_bytes < 4 * 2**20
+
+
 def test_the_model_is_run_once_for_all_draws(small_batches):
     runs = []
 
