@@ -31,7 +31,7 @@ setup(
     packages=find_packages(include=["numpyro", "numpyro.*"]),
     package_data={"numpyro": ["py.typed"], "numpyro.examples": ["data/*.csv"]},
     python_requires=">=3.11",
-    install_requires=["jax>=0.8.0", "jaxlib>=0.8.0", "numpy", "optax", "tqdm"],
+    install_requires=["jax>=0.8.0", "jaxlib>=0.8.0", "numpy", "optax", "scipy", "threadpoolctl>=3", "tqdm"],
     extras_require=EXTRAS,
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -1,13 +1,15 @@
 # Copyright the numpyro-scan contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Settings of JAX for the tests. They must be in the environment before JAX starts its backend."""
+"""Settings for the tests. They must be in the environment before JAX starts its backend and SciPy loads BLAS."""
 
 from __future__ import annotations
 
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# The workers of pytest-xdist use all cores: more threads would wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2".strip()
 

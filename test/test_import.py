@@ -14,7 +14,7 @@ import pytest
 
 import numpyro
 
-OPTIONAL = {"arviz", "flax", "graphviz", "haiku", "matplotlib", "optax", "pandas", "scipy", "sklearn", "tqdm"}
+OPTIONAL = set("arviz flax graphviz haiku matplotlib optax pandas scipy sklearn threadpoolctl tqdm".split())
 
 
 def run(program, **environment):

@@ -1,7 +1,7 @@
 # Copyright the numpyro-scan contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""How much effort is spent on compiling a program.
+"""How much effort is spent on compiling a program, and how many threads run it.
 
 XLA's compilation is most of the time of a first run. Options of its compiler make it shorter, at a price that depends
 on what the program does: they are chosen here, by measurement (``benchmarks/README.md``).
@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
 import jax
 
+from numpyro.infer.linear_algebra import has_small_matrices, one_blas_thread
 from numpyro.util import inner_programs, is_tracing
 
 __all__ = ["in_background", "quickly_compiled"]
@@ -70,6 +72,7 @@ def in_background(fn: Callable[[], Any]) -> Future[Any]:
 
 class quickly_compiled:
     """``jax.jit(fn)``, compiled with less effort where that can be asked for: on a CPU, outside other transformations.
+    There, a program of small matrices gives each of them one thread, and a call of it returns when it is done.
 
     :param fn: the function.
     :param effort: 0 for what runs once, so that no optimisation pays; 1 for what runs as fast with the simpler
@@ -85,20 +88,31 @@ class quickly_compiled:
         self._fn, self._effort, self._settings = fn, effort, settings
         self._plain = jax.jit(fn, **settings)
         self._quick: dict[int, Any] = {}
-        self._chosen: dict[Any, int] = {}
+        self._chosen: dict[Any, tuple[Any, bool]] = {}
 
     def at(self, *args: Any, **kwargs: Any) -> Any:
         """The function of ``jax.jit`` that is to be called here, with these arguments."""
+        return self._choice(args, kwargs)[0]
+
+    def threads(self, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+        """Within it, as many threads work on a matrix as is good for what is compiled for these arguments."""
+        return one_blas_thread() if self._choice(args, kwargs)[1] else nullcontext()
+
+    def _choice(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, bool]:
+        """The function of ``jax.jit``, and whether matrices are for one thread."""
         # JAX refuses options of the compiler within another program.
         if is_tracing() or jax.default_backend() != "cpu":
-            return self._plain
-        effort = self._effort
-        if effort is None:
-            shapes = tuple(jax.numpy.shape(x) for x in jax.tree.leaves((args, kwargs)))
-            if shapes not in self._chosen:
-                program = self._plain.trace(*args, **kwargs).jaxpr
-                self._chosen[shapes] = 2 if _work(program.jaxpr) <= _LITTLE else 3
-            effort = self._chosen[shapes]
+            return self._plain, False
+        looks = tuple(map(_look, jax.tree.leaves((args, kwargs))))
+        if looks not in self._chosen:
+            program = self._plain.trace(*args, **kwargs).jaxpr.jaxpr
+            effort = self._effort
+            if effort is None:
+                effort = 2 if _work(program) <= _LITTLE else 3
+            self._chosen[looks] = self._with_effort(effort), has_small_matrices(program)
+        return self._chosen[looks]
+
+    def _with_effort(self, effort: int) -> Any:
         if effort not in self._quick:
             options = _OPTIONS[effort] if _is_understood(effort) else {}
             self._quick[effort] = (
@@ -107,7 +121,11 @@ class quickly_compiled:
         return self._quick[effort]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.at(*args, **kwargs)(*args, **kwargs)
+        program, is_serial = self._choice(args, kwargs)
+        if not is_serial:
+            return program(*args, **kwargs)
+        with one_blas_thread():
+            return jax.block_until_ready(program(*args, **kwargs))
 
     def trace(self, *args: Any, **kwargs: Any) -> Any:
         """``trace`` of the function of ``jax.jit``."""
@@ -116,6 +134,11 @@ class quickly_compiled:
     def lower(self, *args: Any, **kwargs: Any) -> Any:
         """``lower`` of the function of ``jax.jit``."""
         return self.at(*args, **kwargs).lower(*args, **kwargs)
+
+
+def _look(x: Any) -> Any:
+    """What a program depends on of an argument: of an array its shape, of anything but a number all of it."""
+    return getattr(x, "shape", type(x) if isinstance(x, bool | int | float | complex) else x)
 
 
 @cache

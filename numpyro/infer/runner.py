@@ -202,11 +202,12 @@ class Runner(ABC):
     def in_threads(self, program: Any, carry: Any, rest: tuple[Any, ...]) -> Any:
         """What ``program(*carry, *rest)`` makes of the carry of each chain."""
         compiled = self.for_threads(program, carry, rest).result()
-        return self.placement.over_threads(lambda part: compiled(*part, *rest), carry)
+        with program.threads(*_of_one(carry), *jax.tree.map(_looks, rest)):
+            return self.placement.over_threads(lambda part: compiled(*part, *rest), carry)
 
     def for_threads(self, program: Any, carry: Any, rest: tuple[Any, ...]) -> Future[Any]:
         """``program`` compiled for one of the chains whose arrays look like ``carry``."""
-        one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), carry)
+        one = _of_one(carry)
         shapes = [(x.shape, str(x.dtype)) for x in jax.tree.leaves((one, rest))]
         make = lambda: in_background(program.lower(*one, *jax.tree.map(_looks, rest)).compile)
         return self.cached(("thread", tuple(shapes)), make)
@@ -651,7 +652,7 @@ class KernelRunner(Runner):
     def density(self, carry: Any) -> tuple[Any, Any]:
         state = jax.eval_shape(lambda: carry[1])
         if self.has_axis and not self.is_ensemble:
-            state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), state)
+            state = _of_one(state)
 
         def sample(state: Any, arrays: Any) -> Any:
             return self.kernel.sample(state, *self.arguments(arrays))
@@ -679,6 +680,11 @@ def _traced(fn: Callable[..., Any], *args: Any) -> tuple[Callable[..., Any], Any
 def _concrete(x: Any) -> Any:
     """An array of NumPy, unless it has no value yet."""
     return np.asarray(x) if is_concrete(x) else x
+
+
+def _of_one(tree: Any) -> Any:
+    """What the arrays of one chain look like."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), tree)
 
 
 def _looks(x: Any) -> jax.ShapeDtypeStruct:
