@@ -212,6 +212,25 @@ class Runner(ABC):
         make = lambda: in_background(program.lower(*one, *jax.tree.map(_looks, rest)).compile)
         return self.cached(("thread", tuple(shapes)), make)
 
+    def compile_ahead(self, inputs: Any, make: Callable[[], Future[Any]]) -> None:
+        """Compile the loop in the background, unless that was done.
+
+        :param inputs: arrays whose looks decide which program that is.
+        :param make: begins to compile it.
+        """
+        if self.home is not None or self.is_traced:
+            return
+        looks = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(inputs))
+        future = self.cached(("ahead", looks), make)
+        is_ready = future.done() and future.exception() is None
+        self.compiling = None if is_ready else future
+
+    def wait_for_loop(self) -> None:
+        """Wait until the loop is compiled; raise the error if it cannot be."""
+        if self.compiling is not None:
+            self.compiling.result()
+            self.compiling = None
+
     def diagnosed(self, state: Any) -> Any:
         """The part of a state that the kernel's description of it needs."""
         return state
@@ -334,7 +353,17 @@ class HMCRunner(Runner):
         zeros = np.zeros(lead, np.int32)
         chain = Chain(state, np.full(lead, phase, np.int32), zeros, zeros, number, run_key)
         draws = self.buffers(jax.tree.map(_looks, chain.state), lead)
-        return self.place_carry((chain, draws))
+        carry = self.place_carry((chain, draws))
+        self.compile_ahead((carry, self.arrays), partial(self._ahead, carry))
+        return carry
+
+    def _ahead(self, carry: tuple[Chain, dict[str, Any]]) -> Future[Any]:
+        """The loop, compiled in the background."""
+        plan = self.plan
+        rest = self._rest(plan.stop, plan.first)
+        if self.is_threaded:
+            return self.for_threads(self.program.advance, carry, rest)
+        return in_background(self._compiled().lower(*carry, *rest).compile)
 
     def _run_key(self, group: Group) -> Any:
         """The random key from which a chain's own is made: the same for all chains, whose numbers set them apart,
@@ -364,10 +393,14 @@ class HMCRunner(Runner):
         return jax.tree.unflatten(treedef, cast)
 
     def advance(self, carry: tuple[Chain, dict[str, Any]], stop: int, first: int) -> tuple[Chain, dict[str, Any]]:
-        rest = (self.arrays, np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
+        self.wait_for_loop()
+        rest = self._rest(stop, first)
         if self.is_threaded:
             return self.in_threads(self.program.advance, carry, rest)
         return self.place_carry(self._compiled()(*carry, *rest))
+
+    def _rest(self, stop: int, first: int) -> tuple[Any, ...]:
+        return (self.arrays, np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
 
     def _compiled(self) -> Callable[..., Any]:
         if self.method == "sequential":
@@ -526,12 +559,7 @@ class KernelRunner(Runner):
         number = np.int32(0 if isinstance(group, range) else group)
         program = self.cached(("init", together), partial(self._make_init, together))
         inputs = (key, number, params, self.arrays)
-        if self.home is None and not self.is_traced:
-            looks = tuple(map(jax.typeof, jax.tree.leaves(inputs)))
-            ahead = lambda: self._ahead(program.trace(*inputs), group)
-            future = self.cached(("ahead", together, looks), ahead)
-            is_ready = future.done() and future.exception() is None
-            self.compiling = None if is_ready else future
+        self.compile_ahead(inputs, lambda: self._ahead(program.trace(*inputs), group))
         return program(*inputs)
 
     def _make_init(self, together: bool) -> Callable[..., Any]:
@@ -582,9 +610,7 @@ class KernelRunner(Runner):
         return self.programs.setdefault(self.cache_key, {})
 
     def advance(self, carry: Any, stop: int, first: int) -> Any:
-        if self.compiling is not None:
-            self.compiling.result()
-            self.compiling = None
+        self.wait_for_loop()
         i, state, draws = carry
         program, rest = self._program(), self._rest(i, stop, first)
         if self.is_threaded:
