@@ -402,7 +402,7 @@ class HMCRunner(Runner):
     def _rest(self, stop: int, first: int) -> tuple[Any, ...]:
         return (self.arrays, np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
 
-    def _compiled(self) -> Callable[..., Any]:
+    def _compiled(self) -> Any:
         if self.method == "sequential":
             return self.program.advance
         if self.method == "vectorized":
