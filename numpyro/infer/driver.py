@@ -12,21 +12,34 @@ from __future__ import annotations
 from collections.abc import Callable
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from numpyro.infer.collection import Collection, is_lost
+from numpyro.infer.hmc import HMC
+from numpyro.infer.hmc_runner import HMCRunner
 from numpyro.infer.interrupt import InterruptGuard
+from numpyro.infer.kernel_runner import KernelRunner
 from numpyro.infer.progress import MAX_LINES, ProgressBar
-from numpyro.infer.runner import Group, Plan, Runner
+from numpyro.infer.runner import Group, Plan, Request, Runner
 from numpyro.infer.unfinished import Unfinished, restored, taken_apart
 
-__all__ = ["Run"]
+if TYPE_CHECKING:
+    from numpyro.infer.mcmc import MCMC
+
+__all__ = ["Run", "make_runner"]
 
 _CHUNKS = 20
 _SECONDS_WITH_BAR, _SECONDS_WITHOUT = 0.1, 0.5
+
+
+def make_runner(mcmc: MCMC, request: Request, plan: Plan) -> Runner:
+    """The runner for the kernel of ``mcmc``."""
+    kernel = mcmc.sampler
+    is_hmc = isinstance(kernel, HMC) and type(kernel).sample is HMC.sample and type(kernel).init is HMC.init
+    return HMCRunner(mcmc, request, plan) if is_hmc else KernelRunner(mcmc, request, plan)
 
 
 class Run:

@@ -24,10 +24,10 @@ from numpyro.diagnostics import DiagnosticWarning, diagnostic_warnings_enabled, 
 from numpyro.infer import checkpoint as files
 from numpyro.infer.collection import Collection, flat_states
 from numpyro.infer.convergence import diagnose
-from numpyro.infer.driver import Run
+from numpyro.infer.driver import Run, make_runner
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.placement import DONE, FAILED, INTERRUPTED, Placement, place
-from numpyro.infer.runner import Plan, Request, make_runner
+from numpyro.infer.runner import Plan, Request
 from numpyro.infer.unfinished import Unfinished, differences, identity_of
 from numpyro.util import find_stack_level, is_tracing
 

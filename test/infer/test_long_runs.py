@@ -39,6 +39,7 @@ from numpyro.infer import (
     runner,
 )
 from numpyro.infer.checkpoint import CheckpointError
+from numpyro.infer.kernel_runner import KernelRunner
 from numpyro.infer.mcmc import MCMCKernel
 from numpyro.infer.programs import visible_state
 
@@ -313,7 +314,7 @@ def test_a_run_of_nuts_goes_on_after_loading(tmp_path):
 
 def test_a_complete_checkpoint_is_read_instead_of_drawn(saved, monkeypatch):
     path, mcmc = saved
-    monkeypatch.setattr(runner.KernelRunner, "advance", None)
+    monkeypatch.setattr(KernelRunner, "advance", None)
     again = make(RandomWalk(), num_chains=2, chain_method="vectorized", checkpoint=path)
     again.run(KEY, Y, extra_fields=("count",))
     assert_identical(results(again), results(mcmc))

@@ -39,8 +39,9 @@ from numpyro.infer import (
     MixedHMC,
     driver,
 )
+from numpyro.infer.driver import make_runner
 from numpyro.infer.mcmc import MCMCKernel
-from numpyro.infer.runner import Plan, Request, make_runner
+from numpyro.infer.runner import Plan, Request
 
 KEY = np.zeros(2, np.uint32)  # jax.random.PRNGKey(0) would start JAX before the processes find each other
 Y = np.array([1.0, 2.0, 0.5])
