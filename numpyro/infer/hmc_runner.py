@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro.infer.chain import FAILED, GIVEN, RESUME, SEARCH, Chain
-from numpyro.infer.compilation import in_background, quickly_compiled
+from numpyro.infer.compilation import quickly_compiled
 from numpyro.infer.fields import site_of, without_sites
 from numpyro.infer.hmc import HMC
 from numpyro.infer.runner import Group, Plan, Request, Runner, check_number_of_keys, concrete, is_batch, looks_of
@@ -83,11 +83,8 @@ class HMCRunner(Runner):
 
     def _ahead(self, carry: tuple[Chain, dict[str, Any]]) -> Future[Any]:
         """The loop, compiled in the background."""
-        plan = self.plan
-        rest = self._rest(plan.stop, plan.first)
-        if self.is_threaded:
-            return self.for_threads(self.program.advance, carry, rest)
-        return in_background(self._compiled().lower(*carry, *rest).compile)
+        program = self.program.advance if self.is_threaded else self._compiled()
+        return self.compiled(program, carry, self._rest(self.plan.stop, self.plan.first))
 
     def _run_key(self, group: Group) -> Any:
         """The random key from which a chain's own is made: the same for all chains, whose numbers set them apart,

@@ -17,7 +17,7 @@ import numpy as np
 
 from numpyro.infer.arguments import combine, partition
 from numpyro.infer.chain import strongly_typed
-from numpyro.infer.compilation import in_background, quickly_compiled
+from numpyro.infer.compilation import quickly_compiled
 from numpyro.infer.fields import field_of, site_of, without_sites
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.runner import Group, Plan, Request, Runner, is_batch, looks_of, of_one
@@ -128,10 +128,8 @@ class KernelRunner(Runner):
         """
         state = jax.tree.map(looks_of, init.out_info)
         carry = (state, self.buffers(state, self._lead(group)))
-        program, rest = self._program(), self._rest(self.plan.start, self.plan.stop, self.plan.first)
-        if self.is_threaded:
-            return self.for_threads(program, carry, rest)
-        return in_background(program.lower(*carry, *rest).compile)
+        plan = self.plan
+        return self.compiled(self._program(), carry, self._rest(plan.start, plan.stop, plan.first))
 
     def _refreshed(self, state: Any, group: Group) -> Any:
         """A state to go on from, with what depends on the model's arguments computed anew if the kernel can do so."""

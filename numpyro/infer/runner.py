@@ -211,6 +211,12 @@ class Runner(ABC):
         with program.threads(*of_one(carry), *jax.tree.map(looks_of, rest)):
             return self.placement.over_threads(lambda part: compiled(*part, *rest), carry)
 
+    def compiled(self, program: Any, carry: Any, rest: tuple[Any, ...]) -> Future[Any]:
+        """``program``, compiled in the background for these inputs."""
+        if self.is_threaded:
+            return self.for_threads(program, carry, rest)
+        return in_background(program.lower(*carry, *rest).compile)
+
     def for_threads(self, program: Any, carry: Any, rest: tuple[Any, ...]) -> Future[Any]:
         """``program`` compiled for one of the chains whose arrays look like ``carry``."""
         one = of_one(carry)
@@ -226,8 +232,7 @@ class Runner(ABC):
         """
         if self.home is not None or self.is_traced:
             return
-        looks = tuple((x.shape, str(x.dtype)) for x in jax.tree.leaves(inputs))
-        future = self.cached(("ahead", looks), make)
+        future = self.cached(("ahead", *map(jax.typeof, jax.tree.leaves(inputs))), make)
         is_ready = future.done() and future.exception() is None
         self.compiling = None if is_ready else future
 

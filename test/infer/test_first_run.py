@@ -1,7 +1,7 @@
 # Copyright the numpyro-scan contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A first run finds its start while its loop is compiled in the background."""
+"""A first run finds its start, or compiles what finishes the draws, while its loop is compiled in the background."""
 
 from concurrent.futures import Future
 import threading
@@ -20,6 +20,7 @@ KEY = jax.random.PRNGKey(0)
 
 
 KERNELS = {
+    "NUTS": lambda: NUTS(lambda y: model(y)),  # a model of its own: its programs are shared
     "BarkerMH": lambda: BarkerMH(model),
     "ESS": lambda: ESS(model),
     "HMCGibbs": lambda: HMCGibbs(NUTS(model), update, ["mu"]),
@@ -33,6 +34,7 @@ def make(kernel="BarkerMH", num_chains=1, chain_method="sequential"):
 
 METHODS = [("BarkerMH", 1, "sequential"), ("BarkerMH", 2, "sequential"), ("BarkerMH", 4, "vectorized")]
 METHODS += [("BarkerMH", 4, "parallel"), ("ESS", 8, "vectorized"), ("HMCGibbs", 1, "sequential")]
+METHODS += [("NUTS", 1, "sequential"), ("NUTS", 2, "sequential"), ("NUTS", 4, "vectorized"), ("NUTS", 4, "parallel")]
 
 
 @pytest.fixture
@@ -61,8 +63,9 @@ def test_the_loop_that_a_run_calls_is_the_one_that_was_compiled_in_the_backgroun
     with compilations() as compiled:
         mcmc.run(KEY, Y)
         assert len(background) == 1 and background[0] is not threading.main_thread()
-        assert sum("loop" in name for name in compiled) == 1
-        assert sum("init" in name for name in compiled) == 1
+        is_hmc = settings[0] == "NUTS"  # its loop finds the start
+        assert sum("loop" in name or "advance" in name for name in compiled) == 1
+        assert sum("init" in name for name in compiled) == (0 if is_hmc else 1)
         compiled.clear()
         mcmc.run(other_key, Y + 1)
         assert compiled == [] and len(background) == 1
@@ -89,14 +92,15 @@ def test_chains_start_the_same_by_every_method():
     np.testing.assert_allclose(start("vectorized", jax.random.split(KEY, 4)), drawn, rtol=1e-5)
 
 
-def test_an_error_in_the_background_is_raised_as_it_is(monkeypatch):
+@pytest.mark.parametrize("kernel", ["BarkerMH", "NUTS"])
+def test_an_error_in_the_background_is_raised_as_it_is(monkeypatch, kernel):
     def failing(fn):
         future = Future()
         future.set_exception(RuntimeError("no memory left"))
         return future
 
     monkeypatch.setattr(runner, "in_background", failing)
-    mcmc = make()
+    mcmc = make(kernel)
     with pytest.raises(RuntimeError, match=r"^no memory left$"):
         mcmc.run(KEY, Y)
     monkeypatch.undo()
@@ -104,8 +108,9 @@ def test_an_error_in_the_background_is_raised_as_it_is(monkeypatch):
     assert mcmc.get_samples()["mu"].shape == (20,)
 
 
-def test_an_interrupt_while_the_loop_is_compiled_leaves_a_run_that_can_be_completed(monkeypatch):
-    undisturbed = make()
+@pytest.mark.parametrize("kernel", ["BarkerMH", "NUTS"])
+def test_an_interrupt_while_the_loop_is_compiled_leaves_a_run_that_can_be_completed(monkeypatch, kernel):
+    undisturbed = make(kernel)
     undisturbed.run(KEY, Y)
 
     class Interrupted(Future):
@@ -116,7 +121,7 @@ def test_an_interrupt_while_the_loop_is_compiled_leaves_a_run_that_can_be_comple
 
     with monkeypatch.context() as patched, pytest.warns(UserWarning, match="before there were draws"):
         patched.setattr(runner, "in_background", lambda fn: Interrupted())
-        mcmc = make()
+        mcmc = make(kernel)
         with pytest.raises(KeyboardInterrupt):
             mcmc.run(KEY, Y)
     mcmc.run(KEY, Y)
