@@ -4,7 +4,7 @@
 """How the cost of NUTS grows with the numbers of draws, chains, dimensions and rows of data.
 
 Each point is a process of its own. The table and the plot show the first run and the same object's next one, in this
-repository and in NumPyro 0.22.0.
+repository and in NumPyro 0.22.0; with ``--clock cpu``, the time of the processor, for a machine that has other work.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ TITLES = {
     "dimensions": "dimensions (independent normals, scales within a factor of 10; 200 + 200 draws)",
     "rows": "rows (logistic regression on 10 predictors; 100 + 100 draws)",
 }
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 LIMIT = 40
 """Seconds: where a library's run takes longer, it is not measured at larger sizes."""
 
@@ -66,7 +67,7 @@ def problem(axis: str, size: int) -> tuple[Callable[..., Any], tuple[Any, ...], 
     return logistic, (jnp.asarray(predictors), jnp.asarray(outcome)), {"num_warmup": 100, "num_samples": 100}
 
 
-def measure(axis: str, size: int, method: str) -> dict[str, float]:
+def measure(axis: str, size: int, method: str, clock: Callable[[], float]) -> dict[str, float]:
     """Seconds of the first run and of the next one, and leapfrog steps of the latter after warm-up, in this process."""
     import warnings
 
@@ -80,10 +81,10 @@ def measure(axis: str, size: int, method: str) -> dict[str, float]:
     mcmc = MCMC(NUTS(model), progress_bar=False, chain_method=method, **settings)
     seconds = []
     for seed in (0, 1):
-        begin = time.perf_counter()
+        begin = clock()
         mcmc.run(jax.random.PRNGKey(seed), *args, extra_fields=("num_steps",))
         jax.block_until_ready(mcmc.get_samples())
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(clock() - begin)
     steps = int(np.sum(mcmc.get_extra_fields()["num_steps"]))
     return {"first": seconds[0], "again": seconds[1], "steps": steps}
 
@@ -109,13 +110,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("axes", nargs="*", default=list(AXES), metavar="axis", help=f"of {', '.join(AXES)}")
     add_python_option(parser)
+    parser.add_argument("--clock", default="wall", choices=CLOCKS)
     parser.add_argument("--plot", type=Path, help="write a plot to this file")
+    parser.add_argument("--output", type=Path, help="write the measurements to this file, as lines of JSON")
+    parser.add_argument("--show", type=Path, nargs="*", help="measure nothing, show what --output has written")
     parser.add_argument("--measure", nargs=3, metavar=("AXIS", "SIZE", "METHOD"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         axis, size, method = arguments.measure
-        print(json.dumps(measure(axis, int(size), method)))
+        print(json.dumps(measure(axis, int(size), method, CLOCKS[arguments.clock])))
         return
+    known: dict[tuple[str, str, int], dict[str, float]] = {}
+    for path in arguments.show or ():
+        for line in path.read_text().splitlines():
+            point = json.loads(line)
+            known[point.pop("axis"), point.pop("library"), point.pop("size")] = point
     given = named(arguments.python)
     results: dict[str, Any] = {}
     for axis in arguments.axes:
@@ -134,9 +143,18 @@ def main() -> None:
                 if name in over:
                     cells += ["", ""]
                     continue
-                command = [interpreter(environment, given), str(ROOT / "benchmarks/scaling.py")]
-                command += ["--measure", axis, str(size), method]
-                point = json.loads(run(environment, command).splitlines()[-1])
+                if arguments.show is None:
+                    command = [interpreter(environment, given), str(ROOT / "benchmarks/scaling.py")]
+                    command += ["--clock", arguments.clock, "--measure", axis, str(size), method]
+                    known[axis, name, size] = json.loads(run(environment, command).splitlines()[-1])
+                    if arguments.output:
+                        with arguments.output.open("a") as file:
+                            line = {"axis": axis, "library": name, "size": size} | known[axis, name, size]
+                            file.write(json.dumps(line) + "\n")
+                point = known.get((axis, name, size))
+                if point is None:
+                    cells += ["", ""]
+                    continue
                 results[axis][name][size] = point
                 if point["first"] > LIMIT:
                     over.add(name)

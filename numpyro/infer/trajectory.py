@@ -87,12 +87,21 @@ class Trajectory(Protocol):
     """The parts of a trajectory; the state that they pass on is their own."""
 
     def start(
-        self, hamiltonian: Hamiltonian, point: Point, potential: Any, energy: Any, seed: Any, step_size: Any, limit: Any
+        self,
+        hamiltonian: Hamiltonian,
+        point: Point,
+        potential: Any,
+        energy: Any,
+        seed: Any,
+        step_size: Any,
+        limit: Any,
+        earlier: Any = None,
     ) -> Any:
-        """The trajectory that consists of ``point``. ``limit`` bounds its length: doublings of NUTS, steps of HMC."""
+        """The trajectory that consists of ``point``. ``limit`` bounds its length: doublings of NUTS, steps of HMC.
+        ``earlier`` may be a finished trajectory, whose memory is used again."""
 
-    def step(self, hamiltonian: Hamiltonian, state: Any) -> Any:
-        """Take one leapfrog step."""
+    def step(self, hamiltonian: Hamiltonian, state: Any, moves: jax.Array | None = None) -> Any:
+        """Take one leapfrog step, unless ``moves`` is false."""
 
     def is_complete(self, state: Any) -> jax.Array:
         """Whether the branch in work needs no further step."""
@@ -224,10 +233,19 @@ class NUTSTrajectory:
     max_delta_energy: float = 1000.0
 
     def start(
-        self, hamiltonian: Hamiltonian, point: Point, potential: Any, energy: Any, seed: Any, step_size: Any, limit: Any
+        self,
+        hamiltonian: Hamiltonian,
+        point: Point,
+        potential: Any,
+        energy: Any,
+        seed: Any,
+        step_size: Any,
+        limit: Any,
+        earlier: Any = None,
     ) -> _Tree:
         zeros, zero = jnp.zeros_like(point.momentum), jnp.zeros_like(energy)
-        checkpoints = _Rows.empty(max(self.max_tree_depth, 2), zeros)
+        # A row is written before it is read.
+        checkpoints = _Rows.empty(max(self.max_tree_depth, 2), zeros) if earlier is None else earlier.branch.checkpoints
         count = jnp.zeros((), jnp.int32)
         scalars = jnp.stack([zero, potential, energy, zero, zero, zero])
         place = point.position, point.gradient
@@ -256,7 +274,7 @@ class NUTSTrajectory:
         )
         return tree._replace(branch=branch)
 
-    def step(self, hamiltonian: Hamiltonian, tree: _Tree) -> _Tree:
+    def step(self, hamiltonian: Hamiltonian, tree: _Tree, moves: jax.Array | None = None) -> _Tree:
         branch = tree.branch
         step_size = jnp.where(self._direction(tree) == 1, tree.step_size, -tree.step_size)
         end, potential = leapfrog(hamiltonian.potential_and_grad, hamiltonian.velocity, step_size, branch.end)
@@ -279,12 +297,20 @@ class NUTSTrajectory:
 
         leaf = branch.size
         is_even = (leaf & 1) == 0
+        if moves is not None:
+            is_even, pair_turns = is_even & moves, pair_turns & moves
         row = jnp.where(is_even, lax.population_count(leaf), branch.checkpoints.num_rows - 1)
         checkpoints = branch.checkpoints.replaced(row, last, momentum_sum, previous)
         level = jnp.where(is_even, 0, jnp.where(pair_turns, _TURNED, 1))
+        if moves is not None:
+            level = jnp.where(moves, level, 0)
         found = self._search(hamiltonian, checkpoints, leaf, last, momentum_sum, level)
-        branch = _Branch(end, position, gradient, momentum_sum, scalars, leaf + 1, found, checkpoints)
-        return tree._replace(branch=branch)
+        after = _Branch(end, position, gradient, momentum_sum, scalars, leaf + 1, found, checkpoints)
+        if moves is not None:
+            # The rows are left: where nothing moves, the scratch row was written.
+            after = _choose(moves, after._replace(checkpoints=None), branch._replace(checkpoints=None))
+            after = after._replace(checkpoints=checkpoints)
+        return tree._replace(branch=after)
 
     def _search(
         self,
@@ -405,7 +431,15 @@ class HMCTrajectory:
     max_delta_energy: float = 1000.0
 
     def start(
-        self, hamiltonian: Hamiltonian, point: Point, potential: Any, energy: Any, seed: Any, step_size: Any, limit: Any
+        self,
+        hamiltonian: Hamiltonian,
+        point: Point,
+        potential: Any,
+        energy: Any,
+        seed: Any,
+        step_size: Any,
+        limit: Any,
+        earlier: Any = None,
     ) -> _Path:
         proposal = Proposal(point.position, point.gradient, potential, energy)
         false = jnp.zeros((), bool)
@@ -414,9 +448,10 @@ class HMCTrajectory:
             point, proposal, count, jnp.zeros_like(energy), false, false, energy, potential, step_size, seed, limit
         )
 
-    def step(self, hamiltonian: Hamiltonian, path: _Path) -> _Path:
+    def step(self, hamiltonian: Hamiltonian, path: _Path, moves: jax.Array | None = None) -> _Path:
         end, potential = leapfrog(hamiltonian.potential_and_grad, hamiltonian.velocity, path.step_size, path.end)
-        return path._replace(end=end, potential_energy=potential, num_steps=path.num_steps + 1)
+        after = path._replace(end=end, potential_energy=potential, num_steps=path.num_steps + 1)
+        return after if moves is None else _choose(moves, after, path)
 
     def is_complete(self, path: _Path) -> jax.Array:
         return path.num_steps >= path.limit

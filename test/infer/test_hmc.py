@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from precision import double_precision
 import pytest
 from scipy import stats
@@ -21,7 +24,7 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.hmc_util import IntegratorState, build_tree, euclidean_kinetic_energy, velocity_verlet
 from numpyro.infer.integrator import Point, leapfrog
 from numpyro.infer.random_words import derived_key, hashed_uniform, key_data, next_words, normal, uniform
-from numpyro.infer.trajectory import _TURNED, Hamiltonian, NUTSTrajectory
+from numpyro.infer.trajectory import _TURNED, Hamiltonian, HMCTrajectory, NUTSTrajectory
 
 
 def run(kernel, *args, num_warmup=400, num_samples=1500, num_chains=1, seed=0, fields=(), **kwargs):
@@ -233,6 +236,30 @@ def test_a_branch_stops_at_the_first_subtree_that_turns_back(is_euclidean):
         assert int(size) == (2**depth if expected is None else expected + 1)
         sizes.append(int(size))
     assert len(set(sizes)) > 5
+
+
+@pytest.mark.parametrize("trajectory", [NUTSTrajectory(4), HMCTrajectory()])
+def test_a_step_that_is_not_to_move_leaves_the_trajectory(trajectory):
+    potential = lambda z: (0.5 * z @ z, z)
+    hamiltonian = Hamiltonian(potential, lambda r: 0.5 * r @ r, lambda r: r, True)
+    z, r, seed = jnp.array([0.3, -1.0]), jnp.array([1.0, 0.5]), jnp.arange(3, dtype=jnp.uint32)
+    start = trajectory.start(hamiltonian, Point(z, r, z), 0.5 * z @ z, jnp.float32(1.2), seed, jnp.float32(0.1), 8)
+    states = [start._replace(depth=jnp.int32(3)) if isinstance(trajectory, NUTSTrajectory) else start]
+    for _ in range(5):
+        states.append(trajectory.step(hamiltonian, states[-1]))
+    for state, after in pairwise(states):
+        moved = trajectory.step(hamiltonian, state, jnp.array(True))
+        jax.tree.map(partial(assert_allclose, rtol=1e-6), moved, after)
+        stays = trajectory.step(hamiltonian, state, jnp.array(False))
+        if isinstance(trajectory, NUTSTrajectory):
+            # The last row of the checkpoints is scratch.
+            stays, state = (_without_scratch(tree) for tree in (stays, state))
+        jax.tree.map(assert_array_equal, stays, state)
+
+
+def _without_scratch(tree):
+    rows = tree.branch.checkpoints
+    return tree._replace(branch=tree.branch._replace(checkpoints=[array[:-1] for array in rows.arrays]))
 
 
 # Stationarity: chains that start from exact draws of a distribution keep it

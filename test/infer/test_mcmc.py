@@ -150,6 +150,29 @@ def test_all_methods_draw_the_same_chains(num_warmup):
             assert_same(other, results[0], rtol=1e-8)
 
 
+@pytest.mark.parametrize("make_kernel", [NUTS, lambda m, **kw: HMC(m, num_steps=4, trajectory_length=None, **kw)])
+def test_chains_that_wait_for_others_draw_what_they_would_alone(monkeypatch, make_kernel):
+    """Of many chains those that have come to an end wait; and gradients with sums over groups are computed one by one."""
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    group, y = np.array([0, 2, 1, 0, 2, 2]), np.linspace(-1.0, 2.0, 6)
+
+    def grouped(group, y):
+        spread = numpyro.sample("spread", dist.LogNormal(0.0, 1.0))
+        effect = numpyro.sample("effect", dist.Normal(0.0, spread).expand([3]).to_event(1))
+        numpyro.sample("y", dist.Normal(effect[group], 0.5), obs=y)
+
+    results = {}
+    with double_precision():
+        kernel = make_kernel(grouped, step_size=0.3)
+        for method in ("sequential", "vectorized"):
+            mcmc = make(kernel, num_warmup=6, num_samples=5, num_chains=8, chain_method=method)
+            mcmc.run(KEY, group, y, extra_fields=("num_steps",))
+            results[method] = mcmc.get_samples(group_by_chain=True), mcmc.get_extra_fields(group_by_chain=True)
+    steps = results["vectorized"][1]["num_steps"]
+    assert make_kernel is not NUTS or len(np.unique(steps.sum(1))) > 3, "trees of one size do not wait"
+    assert_same(results["vectorized"], results["sequential"], rtol=1e-8)
+
+
 def test_the_search_for_a_step_size_is_the_same_for_one_chain_and_for_many():
     kernel, results = NUTS(model, find_heuristic_step_size=True, step_size=1e-3), []
     for method in ("sequential", "vectorized"):
