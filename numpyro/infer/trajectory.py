@@ -305,12 +305,12 @@ class NUTSTrajectory:
         if moves is not None:
             level = jnp.where(moves, level, 0)
         found = self._search(hamiltonian, checkpoints, leaf, last, momentum_sum, level)
-        after = _Branch(end, position, gradient, momentum_sum, scalars, leaf + 1, found, checkpoints)
+        after = end, position, gradient, momentum_sum, scalars, leaf + 1, found
         if moves is not None:
-            # The rows are left: where nothing moves, the scratch row was written.
-            after = _choose(moves, after._replace(checkpoints=None), branch._replace(checkpoints=None))
-            after = after._replace(checkpoints=checkpoints)
-        return tree._replace(branch=after)
+            # The rows can stay as they are: where nothing moves, the scratch row was written.
+            after = _choose(moves, after, branch[:-1])
+        branch = _Branch(*after, checkpoints)
+        return tree._replace(branch=branch)
 
     def _search(
         self,

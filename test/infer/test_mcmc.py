@@ -152,7 +152,7 @@ def test_all_methods_draw_the_same_chains(num_warmup):
 
 @pytest.mark.parametrize("make_kernel", [NUTS, lambda m, **kw: HMC(m, num_steps=4, trajectory_length=None, **kw)])
 def test_chains_that_wait_for_others_draw_what_they_would_alone(monkeypatch, make_kernel):
-    """Of many chains those that have come to an end wait; and gradients with sums over groups are computed one by one."""
+    """Of many chains those that have come to an end wait; gradients with sums over groups are computed one by one."""
     monkeypatch.setattr(jax, "device_count", lambda: 1)
     group, y = np.array([0, 2, 1, 0, 2, 2]), np.linspace(-1.0, 2.0, 6)
 
