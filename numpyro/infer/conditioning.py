@@ -20,14 +20,18 @@ import numpy as np
 from numpyro._shapes import shape_of
 from numpyro.distributions.constraints.constraint import IndependentConstraint
 from numpyro.distributions.constraints.elementwise import Boolean, IntegerInterval
-from numpyro.handlers import condition, substitute, trace
+from numpyro.handlers import condition, seed, substitute, trace
+from numpyro.infer.arguments import combine, partition
 from numpyro.infer.initialization import init_to_sample
 from numpyro.infer.random_words import cheaply_seeded
 
 __all__ = [
     "GIBBS_SITES_KWARG",
+    "ByShapes",
     "any_changed",
+    "check_names",
     "conditioned",
+    "deterministic_sites",
     "discrete_latent_sites",
     "discrete_support_sizes",
     "drawn_trace",
@@ -38,6 +42,7 @@ __all__ = [
     "prototype_trace",
     "subsample_plate_sizes",
     "with_conditioning",
+    "with_deterministic",
 ]
 
 GIBBS_SITES_KWARG = "_gibbs_sites"
@@ -168,6 +173,11 @@ def subsample_plate_sizes(model_trace: Mapping[str, dict[str, Any]]) -> dict[str
     return {name: (args[0], args[1]) for name, args in plates.items() if len(args) > 1 and args[0] > args[1]}
 
 
+def deterministic_sites(model_trace: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
+    """Names of the deterministic sites of a trace."""
+    return tuple(name for name, site in model_trace.items() if site["type"] == "deterministic")
+
+
 def finite_support(name: str, fn: Any) -> tuple[Any, Any, Any]:
     """Lowest value, step, and number of values of a univariate discrete distribution.
 
@@ -236,3 +246,48 @@ def _on_host(x: Any) -> Any:
 def listed(names: Collection[str]) -> str:
     """Names for a message."""
     return ", ".join(map(repr, names)) or "none"
+
+
+def check_names(init_params: Mapping[str, Any] | None, names: Collection[str]) -> None:
+    """Refuse initial values for sites that are not latent.
+
+    :param init_params: values by site name.
+    :param names: names of the latent sites.
+    :raises ValueError: if there are others.
+    """
+    unknown = sorted(set(init_params or {}) - set(names))
+    if unknown:
+        raise ValueError(f"`init_params` has values for {listed(unknown)}, but the latent sites are {listed(names)}.")
+
+
+def with_deterministic(
+    model: Callable[..., Any], names: Sequence[str], constrain: Callable[[Any], Any], args: Any, kwargs: Any
+) -> Callable[[Any], Any]:
+    """``constrain``, with the values of the deterministic sites ``names`` of a conditioned model."""
+
+    def postprocess(z: Any) -> Any:
+        values = constrain(z)
+        recorded = trace(seed(model, rng_seed=0)).get_trace(*args, **with_conditioning(kwargs, values))
+        return values | {name: recorded[name]["value"] for name in names}
+
+    return postprocess
+
+
+class ByShapes:
+    """Mixin: what is found out about a model once for each kind of arguments."""
+
+    _layouts: dict[Any, Any]
+
+    def _once(self, find: Callable[[Any, Any], Any], args: Any, kwargs: Any) -> Any:
+        """``find(args, kwargs)``, which depends on nothing but the shapes of the arrays in them. It is called with
+        abstract arrays."""
+        arrays, static = partition((args, kwargs))
+        key = (static, tuple((np.shape(array), np.dtype(array.dtype).name) for array in arrays))
+        if key not in self._layouts:
+            found: list[Any] = []
+            jax.eval_shape(lambda arrays: found.append(find(*combine(arrays, static))), arrays)
+            self._layouts[key] = found[0]
+        return self._layouts[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_layouts": {}}

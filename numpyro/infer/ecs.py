@@ -18,6 +18,7 @@ from numpyro._shapes import shape_of
 from numpyro.distributions import biject_to
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.conditioning import (
+    ByShapes,
     conditioned,
     latent_sample_sites,
     listed,
@@ -36,7 +37,6 @@ from numpyro.infer.ecs_proxies import (
     replaced,
     taylor_proxy,
 )
-from numpyro.infer.gibbs import ByShapes
 from numpyro.infer.hmc import HMC
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.potential import UNCONSTRAINED_PARAMS, build_potential
