@@ -21,6 +21,7 @@ from numpyro.infer.conditioning import (
     latent_sample_sites,
     listed,
     prototype_trace,
+    refuse_enumerated,
     subsample_plate_sizes,
     with_conditioning,
 )
@@ -107,22 +108,23 @@ def _resolve(blocks: Blocks, recorded: Trace, latent: tuple[str, ...]) -> tuple[
     resolved = tuple(rest if sites is None else names for (_, sites), names in zip(blocks, named, strict=True))
     for i, names in enumerate(resolved):
         if not names:
-            raise ValueError(_explain_empty(blocks, i, latent))
+            raise ValueError(_explain_empty(blocks, i, recorded, latent))
     return resolved
 
 
-def _explain_empty(blocks: Blocks, i: int, latent: tuple[str, ...]) -> str:
+def _explain_empty(blocks: Blocks, i: int, recorded: Trace, latent: tuple[str, ...]) -> str:
     kernel, sites = blocks[i]
     if sites is discrete_latent_sites:
+        refuse_enumerated(recorded, type(kernel).__name__)
         alone = "NUTS(model)" if any(isinstance(kernel, HMC) for kernel, _ in blocks) else "another kernel"
         return (
-            "the model has no discrete latent site that is not enumerated; its latent sites are "
-            f"{listed(latent)}. Sample it by {alone} alone."
+            f"the model has no discrete latent site; its latent sites are {listed(latent)}. Sample it by {alone} alone."
         )
     if isinstance(kernel, HMC):
+        name = type(kernel).__name__
         return (
-            f"no site is left for {type(kernel).__name__}: the other blocks have all latent sites, "
-            f"{listed(latent)}. Leave it out, or use DiscreteGibbs(model) if all sites are discrete."
+            f"no site is left for {name}: the other blocks have all latent sites, {listed(latent)}. Give {name} some "
+            "of them, leave it out, or use DiscreteGibbs(model) if all sites are discrete."
         )
     return f"the block of {_title(blocks, i)} has no site."
 

@@ -40,6 +40,7 @@ __all__ = [
     "latent_sample_sites",
     "listed",
     "prototype_trace",
+    "refuse_enumerated",
     "subsample_plate_sizes",
     "with_conditioning",
     "with_deterministic",
@@ -146,6 +147,21 @@ def discrete_latent_sites(model_trace: Mapping[str, dict[str, Any]]) -> tuple[st
         for name in latent
         if model_trace[name]["fn"].is_discrete and model_trace[name]["infer"].get("enumerate") != "parallel"
     )
+
+
+def refuse_enumerated(model_trace: Mapping[str, dict[str, Any]], kernel: str) -> None:
+    """Raise an error if latent discrete sites are marked ``infer={"enumerate": "parallel"}``.
+
+    :param model_trace: a trace; see :func:`prototype_trace`.
+    :param kernel: name of the kernel that was to update discrete sites.
+    """
+    discrete = [name for name in latent_sample_sites(model_trace) if model_trace[name]["fn"].is_discrete]
+    marked = sorted(set(discrete) - set(discrete_latent_sites(model_trace)))
+    if marked:
+        raise ValueError(
+            f"the discrete sites {listed(marked)} are marked infer={{'enumerate': 'parallel'}}, but enumeration is not "
+            f"available yet. Leave the mark out, and {kernel} updates them value by value."
+        )
 
 
 def discrete_support_sizes(model_trace: Mapping[str, dict[str, Any]], sites: Sequence[str]) -> dict[str, np.ndarray]:

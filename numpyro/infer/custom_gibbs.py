@@ -41,13 +41,30 @@ class CustomGibbsState(NamedTuple):
 
 
 class CustomGibbs(MCMCKernel):
-    """A block of :class:`Gibbs` that a function of the user's updates.
+    """A block of :class:`~numpyro.infer.gibbs.Gibbs` that a function of the user's updates.
 
     :param gibbs_fn: ``gibbs_fn(rng_key=..., gibbs_sites=..., hmc_sites=...)`` returns new values of the block's sites,
         drawn given the values ``hmc_sites`` of all others, or by any other update that leaves this conditional
         distribution invariant. Nothing checks that it does. See :class:`GibbsUpdateFn`.
 
-    See :class:`Gibbs` for an example.
+    **Reference:** Geman and Geman (1984), *Stochastic Relaxation, Gibbs Distributions, and the Bayesian Restoration of
+    Images*.
+
+    >>> import numpyro, numpyro.distributions as dist
+    >>> from numpyro.infer import MCMC, NUTS, Gibbs
+    >>> def model(y):
+    ...     mean = numpyro.sample("mean", dist.Normal(0.0, 10.0))
+    ...     precision = numpyro.sample("precision", dist.Gamma(2.0, 1.0))
+    ...     numpyro.sample("y", dist.Normal(mean, precision**-0.5), obs=y)
+    >>> y = jnp.array([1.0, 2.0, 3.0])
+    >>> def draw_precision(rng_key, gibbs_sites, hmc_sites):
+    ...     rate = 1.0 + 0.5 * jnp.sum((y - hmc_sites["mean"]) ** 2)
+    ...     return {"precision": dist.Gamma(2.0 + 1.5, rate).sample(rng_key)}
+    >>> kernel = Gibbs([(CustomGibbs(draw_precision), ["precision"]), (NUTS(model), None)])
+    >>> mcmc = MCMC(kernel, num_warmup=200, num_samples=500, progress_bar=False)
+    >>> mcmc.run(jax.random.PRNGKey(0), y)
+    >>> bool(abs(mcmc.get_samples()["mean"].mean() - 2.0) < 0.2)
+    True
     """
 
     sample_field = "z"

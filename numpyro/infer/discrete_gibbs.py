@@ -23,6 +23,7 @@ from numpyro.infer.conditioning import (
     latent_sample_sites,
     listed,
     prototype_trace,
+    refuse_enumerated,
     with_deterministic,
 )
 from numpyro.infer.discrete import DiscreteTarget, discrete_target, select_discrete_proposal
@@ -101,6 +102,7 @@ class DiscreteGibbs(ByShapes, MCMCKernel):
             names = discrete_latent_sites(recorded)
             others = sorted(set(latent_sample_sites(recorded)) - set(names))
             if not names:
+                refuse_enumerated(recorded, type(self).__name__)
                 raise ValueError("the model has no discrete latent site. Sample its continuous ones by NUTS or HMC.")
             if others:
                 raise ValueError(

@@ -116,6 +116,10 @@ class Gibbs(ByShapes, MCMCKernel):
     :raises ValueError: if the blocks cannot go together; when run, if their sites are not those of the model, a
         discrete site is left to HMC, or the support of a site in an HMC block depends on another block.
 
+    **Reference:** Geman and Geman (1984), *Stochastic Relaxation, Gibbs Distributions, and the Bayesian Restoration of
+    Images*; Tierney (1994), *Markov Chains for Exploring Posterior Distributions*, for kernels that are no draws from
+    conditional distributions.
+
     >>> import numpyro, numpyro.distributions as dist
     >>> from numpyro.infer import MCMC, NUTS
     >>> def model(y):

@@ -107,7 +107,7 @@ class HMC(TargetKernel):
         :meth:`MCMC.run <numpyro.infer.mcmc.MCMC.run>`.
     :param kinetic_fn: ``kinetic_fn(inverse_mass_matrix, r)``, the kinetic energy of a momentum. Default:
         ``r^T M^-1 r / 2``.
-    :param step_size: initial size of a leapfrog step.
+    :param step_size: initial size of a leapfrog step, positive.
     :param inverse_mass_matrix: initial inverse mass matrix: a vector (a diagonal), a matrix, or a dict from tuples of
         site names to either. Entries are in the order of the flattened parameters. Default: the identity.
     :param adapt_step_size: whether to adapt the step size by dual averaging.
@@ -116,9 +116,9 @@ class HMC(TargetKernel):
         of which has a dense block; the other sites have a diagonal one.
     :param target_accept_prob: acceptance probability at which the step size is aimed, in ``(0, 1)``. Larger values give
         smaller steps and fewer divergences.
-    :param num_steps: number of leapfrog steps of a trajectory. If ``trajectory_length`` is not None, the step size is
-        fixed at ``trajectory_length / num_steps``.
-    :param trajectory_length: length of a trajectory.
+    :param num_steps: number of leapfrog steps of a trajectory, at least 1. If ``trajectory_length`` is not None, the
+        step size is fixed at ``trajectory_length / num_steps``.
+    :param trajectory_length: length of a trajectory, positive.
     :param init_strategy: how to find a start; see :mod:`numpyro.infer.initialization`.
     :param find_heuristic_step_size: whether to look, at the start and where a window of the warm-up ends with a new
         mass matrix, for a step size whose acceptance probability is about 0.8.
@@ -131,6 +131,9 @@ class HMC(TargetKernel):
         and up to 64 directions in which parameters are correlated. See :mod:`numpyro.infer.fisher`.
     :raises ValueError: if both or neither of ``model`` and ``potential_fn`` are given, or neither of ``num_steps`` and
         ``trajectory_length``.
+
+    **Reference:** Neal (2011), *MCMC Using Hamiltonian Dynamics*; Hoffman and Gelman (2014), *The No-U-Turn Sampler*,
+    section 3.2, for the adaptation of the step size.
 
     >>> from numpyro.infer import MCMC
     >>> kernel = HMC(potential_fn=lambda z: 0.5 * z**2, num_steps=4, trajectory_length=None)
@@ -302,11 +305,14 @@ class NUTS(HMC):
     """The No-U-Turn Sampler: HMC whose trajectories double until they turn back, with multinomial sampling of the next
     state.
 
-    :param max_tree_depth: bound of the number of doublings, or a pair of bounds for warm-up and for sampling. A
-        trajectory has at most ``2**max_tree_depth - 1`` steps.
+    :param max_tree_depth: bound of the number of doublings, at least 1, or a pair of bounds for warm-up and for
+        sampling. A trajectory has at most ``2**max_tree_depth - 1`` steps.
     :param trajectory_length: has no effect; it is accepted for compatibility.
 
     The other parameters are those of :class:`HMC`.
+
+    **Reference:** Hoffman and Gelman (2014), *The No-U-Turn Sampler*; Betancourt (2017), *A Conceptual Introduction to
+    Hamiltonian Monte Carlo*, for multinomial sampling and the criterion of turning back.
 
     >>> import numpyro, numpyro.distributions as dist
     >>> from numpyro.infer import MCMC

@@ -47,6 +47,9 @@ class HMCGibbs(Gibbs):
     :raises ValueError: if there is none; when run, if a name is no latent site of the model, or ``gibbs_fn`` returns
         other sites, shapes or types.
 
+    **Reference:** Tierney (1994), *Markov Chains for Exploring Posterior Distributions*, for cycles of
+    kernels.
+
     >>> import jax, jax.numpy as jnp, numpyro, numpyro.distributions as dist
     >>> from numpyro.infer import MCMC, NUTS
     >>> def model(y):

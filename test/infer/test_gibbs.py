@@ -471,9 +471,21 @@ def subsampled():
         numpyro.sample("y", dist.Normal(c, 1.0), obs=0.0)
 
 
+def enumerated():
+    c = numpyro.sample("c", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
+    numpyro.sample("x", dist.Normal(c, 1.0))
+
+
 REFUSED = [
     (lambda: NUTS(mixture), MIXTURE, r"'c' are discrete.*DiscreteHMCGibbs\(NUTS\(model\)\) or MixedHMC"),
-    (lambda: DiscreteHMCGibbs(NUTS(two_normals)), (1.0,), "no discrete latent site .* are 'x', 'z'"),
+    (lambda: DiscreteHMCGibbs(NUTS(two_normals)), (1.0,), "no discrete latent site; .* are 'x', 'z'"),
+    (
+        lambda: DiscreteHMCGibbs(NUTS(enumerated)),
+        (),
+        "sites 'c' are marked infer=.* Leave the mark out, and DiscreteGibbs",
+    ),
+    (lambda: DiscreteGibbs(enumerated), (), "sites 'c' are marked infer=.* Leave the mark out"),
+    (lambda: HMCGibbs(NUTS(two_normals), update_x, ["x", "z"]), (1.0,), "no site is left for NUTS: .* Give NUTS some"),
     (lambda: DiscreteHMCGibbs(NUTS(counts_model)), (), "no site is left for NUTS: .* use DiscreteGibbs"),
     (lambda: DiscreteGibbs(mixture), MIXTURE, "DiscreteGibbs updates the discrete sites 'c' only, but 'x'"),
     (lambda: DiscreteGibbs(two_normals), (1.0,), "no discrete latent site"),

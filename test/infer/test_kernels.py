@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
+import re
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +17,12 @@ import pytest
 from scipy import stats
 
 import numpyro
+from numpyro import infer
 from numpyro.contrib.control_flow import scan
 from numpyro.diagnostics import effective_sample_size
 import numpyro.distributions as dist
 from numpyro.infer import AIES, ESS, MCMC, NUTS, SA, BarkerMH, init_to_value
+from numpyro.infer.kernel import MCMCKernel
 
 KEY = jax.random.PRNGKey(0)
 Y = np.array([1.0, 2.0, 0.5, 1.5])
@@ -42,6 +46,24 @@ def model(y):
     tau = numpyro.sample("tau", dist.HalfNormal(2.0))
     numpyro.deterministic("double", 2 * mu)
     numpyro.sample("y", dist.Normal(mu, tau), obs=y)
+
+
+ALL_KERNELS = [
+    kernel
+    for kernel in (getattr(infer, name) for name in infer.__all__)
+    if isinstance(kernel, type) and issubclass(kernel, MCMCKernel) and not inspect.isabstract(kernel)
+]
+
+
+@pytest.mark.parametrize("kernel", ALL_KERNELS)
+def test_a_kernel_says_what_it_takes_where_it_comes_from_and_how_it_is_used(kernel):
+    text = inspect.getdoc(kernel)
+    assert re.search(r"\*\*(Source|Reference)s?:\*\*", text) and ">>> mcmc.run(" in text
+    parameters = set(inspect.signature(kernel).parameters)
+    if kernel is NUTS:
+        assert "parameters are those of :class:`HMC`" in text
+        parameters -= set(inspect.signature(infer.HMC).parameters)
+    assert set(re.findall(r":param (\w+):", text)) >= parameters
 
 
 KERNELS = {"BarkerMH": BarkerMH, "SA": SA, "AIES": AIES, "ESS": ESS}
