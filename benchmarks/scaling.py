@@ -32,6 +32,7 @@ TITLES = {
     "rows": "rows (logistic regression on 10 predictors; 100 + 100 draws)",
 }
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+COLORS = {"here": "C0", "here, vectorized": "C2", "NumPyro": "C1", "NumPyro, vectorized": "C1"}
 LIMIT = 40
 """Seconds: where a library's run takes longer, it is not measured at larger sizes."""
 
@@ -93,15 +94,18 @@ def plot(results: dict[str, dict[str, dict[int, dict[str, float]]]], path: Path)
     import matplotlib
 
     matplotlib.use("svg")
+    matplotlib.rcParams["svg.fonttype"] = "none"
     import matplotlib.pyplot as plt
 
     size = (4 * len(results), 3.2)
     figure, axes = plt.subplots(1, len(results), figsize=size, constrained_layout=True, squeeze=False)
     for ax, (axis, libraries) in zip(axes[0], results.items(), strict=True):
-        for color, (name, points) in zip(("C0", "C1", "C2"), libraries.items(), strict=False):
+        for name, points in libraries.items():
+            color = COLORS[name]
             for style, key in (("--", "first"), ("-", "again")):
                 ax.loglog(list(points), [p[key] for p in points.values()], color + style, label=f"{name}, {key}")
         ax.set(xlabel=TITLES[axis].split(" (")[0].split(" of")[0], ylabel="seconds")
+        ax.minorticks_off()
         ax.legend(fontsize="x-small")
     figure.savefig(path)
 
