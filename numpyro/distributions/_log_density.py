@@ -11,26 +11,29 @@ binomial probabilities*, for counts):
 .. math:: \log p(x) = (c - 1)\log u - c\,(u - 1) + \log\beta - \tfrac12\log 2\pi c - \Delta(c)
 
 with what Stirling's formula leaves, :math:`\Delta`. Both forms are :math:`(c - 1)\log fx - b\,(fx - m)` and a constant,
-with numbers f, b and m that depend on the parameters alone: a value costs one logarithm.
-
-Where u is too small for a number, x has a density below :math:`e^{-600}`, and its logarithm is :math:`-\infty` here.
-A value beyond the support, or one that is infinite, makes that NaN. It is replaced after that, which costs less than
-looking at values before.
+with numbers f, b and m that depend on the parameters alone: a value costs one logarithm. The factor f is taken apart,
+so that nothing is too small for a number (``_special/factored.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax.custom_derivatives import SymbolicZero
 import jax.numpy as jnp
 
-from numpyro.distributions._special import stirling_error, stirling_error_slope
+from numpyro.distributions._special import (
+    log_times_power,
+    power_of_two,
+    split_factor,
+    stirling_error,
+    stirling_error_slope,
+)
 
-__all__ = ["log_beta", "log_gamma", "log_inverse_gamma"]
+__all__ = ["log_beta", "log_dirichlet", "log_gamma", "log_inverse_gamma"]
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -45,7 +48,7 @@ def log_gamma(concentration: Any, rate: Any, value: Any) -> Any:
     >>> round(log_gamma(3.0, 2.0, 1.5).item(), 4)
     -0.8028
     """
-    return _log_gamma(*_floating(concentration, rate, value))
+    return _in_floating_point(_log_gamma, concentration, rate, value)
 
 
 def log_inverse_gamma(concentration: Any, rate: Any, value: Any) -> Any:
@@ -58,7 +61,7 @@ def log_inverse_gamma(concentration: Any, rate: Any, value: Any) -> Any:
     >>> round(log_inverse_gamma(3.0, 4.0, 1.0).item(), 4)
     -0.5343
     """
-    return _log_inverse_gamma(*_floating(concentration, rate, value))
+    return _in_floating_point(_log_inverse_gamma, concentration, rate, value)
 
 
 def log_beta(concentration1: Any, concentration0: Any, value: Any) -> Any:
@@ -71,33 +74,59 @@ def log_beta(concentration1: Any, concentration0: Any, value: Any) -> Any:
     >>> round(log_beta(2.0, 3.0, 0.4).item(), 4)
     0.547
     """
-    return _log_beta(*_floating(concentration1, concentration0, value))
+    return _in_floating_point(_log_beta, concentration1, concentration0, value)
 
 
-def _floating(*args: Any) -> list[Any]:
+def log_dirichlet(concentration: Any, value: Any) -> Any:
+    r"""Log density of the Dirichlet distribution, at the point of the simplex next to the value.
+
+    It is that of gamma variables of the rate :math:`n = \sum_i \alpha_i`, given that their sum is 1.
+
+    :param concentration: positive numbers, of shape ``A + (m,)``.
+    :param value: numbers that sum to 1, of shape ``B + (m,)``; the density of negative ones is 0.
+
+    >>> round(log_dirichlet(jnp.array([2.0, 3.0, 1.0]), jnp.array([0.2, 0.3, 0.5])).item(), 4)
+    0.077
+    """
+    return _in_floating_point(_log_dirichlet, concentration, value)
+
+
+def _in_floating_point(function: Callable[..., Any], *args: Any) -> Any:
     """In one dtype, but not broadcast: what depends on a parameter alone is computed once for it."""
     dtype = jnp.result_type(*args, 1.0)
-    return [jnp.asarray(arg, dtype) for arg in args]
+    at_least_single = jnp.promote_types(dtype, jnp.float32)
+    return function(*(jnp.asarray(arg, at_least_single) for arg in args)).astype(dtype)
 
 
 LARGE = 8.0
 
 
-def _form(c: Any, rate: Any) -> tuple[Any, Any, Any]:
-    """f, b and m."""
-    large = c >= LARGE
-    return jnp.where(large, rate / c, 1.0), jnp.where(large, c, rate), jnp.where(large, 1.0, 0.0).astype(c.dtype)
+class _Form(NamedTuple):
+    """What the parameters make of the density: f = 2^j g, and b and m with 2^j multiplied into them, for y = g x."""
+
+    power: Any
+    g: Any
+    b: Any
+    m: Any
+
+    @classmethod
+    def of(cls, c: Any, rate: Any) -> _Form:
+        large = c >= LARGE
+        power, g = split_factor(jnp.where(large, rate / c, 1.0))
+        b, m = jnp.where(large, c, rate), jnp.where(large, 1.0, 0.0).astype(c.dtype)
+        return cls(power, g, b * power_of_two(power, c.dtype), m * power_of_two(-power, c.dtype))
+
+    def y(self, x: Any) -> Any:
+        """The least of this and the largest number: so no compiler contracts it into what it is used for, where it
+        would differ by its rounding."""
+        return jnp.minimum(x * self.g, float(jnp.finfo(x.dtype).max))
 
 
-def _kernel(exponent: Any, c: Any, rate: Any, x: Any) -> Any:
-    f, b, m = _form(c, rate)
-    u = _rounded(x * f)
-    return exponent * jnp.log(u) - b * (u - m)
-
-
-def _rounded(u: Any) -> Any:
-    """The same number, which no compiler contracts into what it is used for: there it would differ by its rounding."""
-    return jnp.minimum(u, float(jnp.finfo(u.dtype).max))
+def _kernel(exponent: Any, c: Any, rate: Any, x: Any, constant: Any = 0.0) -> Any:
+    form = _Form.of(c, rate)
+    inside = exponent * log_times_power(form.y(x), form.power) + (form.b * (form.m - form.y(x)) + constant)
+    at_zero = jnp.where(exponent == 0, 0.0, -jnp.inf * exponent) + constant
+    return jnp.where(x > 0, inside, jnp.where(x == 0, at_zero, -jnp.inf + constant))
 
 
 def _constant(c: Any, rate: Any) -> Any:
@@ -107,8 +136,11 @@ def _constant(c: Any, rate: Any) -> Any:
 
 
 def _log_relative(c: Any, rate: Any, x: Any) -> Any:
-    """The logarithm of f x, which is finite for numbers that are not positive, too."""
-    return jnp.log(jnp.maximum(x * _form(c, rate)[0], float(jnp.finfo(x.dtype).tiny)))
+    """The logarithm of f x, but not less than that of the smallest number.
+
+    By the logarithm of XLA, which it computes in the loop of a sum, as the derivatives of many values want it.
+    """
+    return jnp.log(jnp.maximum(x * jnp.where(c >= LARGE, rate / c, 1.0), float(jnp.finfo(x.dtype).tiny)))
 
 
 def _slope(c: Any, rate: Any) -> Any:
@@ -119,8 +151,8 @@ def _slope(c: Any, rate: Any) -> Any:
 
 def _excess(c: Any, rate: Any, x: Any) -> Any:
     """``c - rate x``."""
-    f, b, m = _form(c, rate)
-    return b * (m - _rounded(x * f)) + (c - b * m)
+    form = _Form.of(c, rate)
+    return form.b * (form.m - form.y(x)) + (c - form.b * form.m)
 
 
 def _times(tangent: Any, factor: Callable[[], Any], scale: Any = 1.0) -> Any:
@@ -129,16 +161,13 @@ def _times(tangent: Any, factor: Callable[[], Any], scale: Any = 1.0) -> Any:
 
 
 def _in_rate(drate: Any, c: Any, rate: Any, x: Any) -> Any:
-    f, b, _ = _form(c, rate)
-    return _times(drate, lambda: c / b - x * f, b / rate)
+    form = _Form.of(c, rate)
+    return _times(drate, lambda: c / form.b - x * form.g, form.b / rate)
 
 
 @jax.custom_jvp
 def _log_gamma(c: Any, rate: Any, x: Any) -> Any:
-    constant = _constant(c, rate)
-    inside = _kernel(c - 1, c, rate, x) + constant
-    # At 0 the exponent must be 0, too, for this to be no number.
-    return jnp.where(inside == inside, inside, jnp.where(x == 0, 0.0, -jnp.inf) + constant)
+    return _kernel(c - 1, c, rate, x, _constant(c, rate))
 
 
 def _log_gamma_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -160,9 +189,8 @@ _log_gamma.defjvp(_log_gamma_jvp, symbolic_zeros=True)
 
 @jax.custom_jvp
 def _log_inverse_gamma(c: Any, rate: Any, x: Any) -> Any:
-    constant = _constant(c, rate) - 2 * jnp.log(_form(c, rate)[0])
-    inside = _kernel(c + 1, c, rate, 1 / x) + constant
-    return jnp.where(inside == inside, inside, -jnp.inf + constant)
+    log_factor = jnp.where(c >= LARGE, jnp.log(rate / c), 0.0)
+    return _kernel(c + 1, c, rate, 1 / x, _constant(c, rate) - 2 * log_factor)
 
 
 def _log_inverse_gamma_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -185,10 +213,7 @@ def _log_beta(a: Any, b: Any, x: Any) -> Any:
     # The variable and what is missing of 1, as gamma variables of the rate n = a + b.
     n = a + b
     constant = _constant(a, n) + _constant(b, n) - 0.5 * jnp.log(n) + HALF_LOG_2PI + stirling_error(n)
-    inside = _kernel(a - 1, a, n, x) + _kernel(b - 1, b, n, 1 - x) + constant
-    # At an end of the support this is no number if the exponent there is 0; the density is the other concentration.
-    outside = jnp.where(x == 0, jnp.log(b), jnp.where(x == 1, jnp.log(a), -jnp.inf)) + 0 * constant
-    return jnp.where(inside == inside, inside, outside)
+    return _kernel(a - 1, a, n, x, constant) + _kernel(b - 1, b, n, 1 - x)
 
 
 def _log_beta_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -210,3 +235,27 @@ def _log_beta_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[
 
 
 _log_beta.defjvp(_log_beta_jvp, symbolic_zeros=True)
+
+
+@jax.custom_jvp
+def _log_dirichlet(alpha: Any, x: Any) -> Any:
+    n = alpha.sum(-1, keepdims=True)
+    # The gamma density of their sum, at 1, is what is missing.
+    log_sum = 0.5 * jnp.log(n) - HALF_LOG_2PI - stirling_error(n)
+    return _log_gamma(alpha, n, x).sum(-1) - log_sum[..., 0]
+
+
+def _log_dirichlet_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
+    (alpha, x), (dalpha, dx) = primals, tangents
+    n = alpha.sum(-1, keepdims=True)
+    positive = x > 0
+    by_x = lambda: jnp.where(positive, (alpha - 1) / jnp.where(positive, x, 1.0), 0.0)
+    terms = [
+        _times(dalpha, lambda: _log_relative(alpha, n, x)),
+        _times(dalpha, lambda: _slope(alpha, n) + (stirling_error_slope(n) - 0.5 / n)),
+        _times(dx, by_x),
+    ]
+    return _log_dirichlet(alpha, x), sum(term.sum(-1) for term in terms if not isinstance(term, float))
+
+
+_log_dirichlet.defjvp(_log_dirichlet_jvp, symbolic_zeros=True)

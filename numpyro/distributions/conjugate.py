@@ -27,7 +27,8 @@ from numpyro.distributions.discrete.shared import (
     range_over_batch,
 )
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.util import assert_one_of, binomial, largest_count, multinomial, sum_rightmost
+from numpyro.distributions.util import assert_one_of, binomial, multinomial, sum_rightmost
+from numpyro.distributions.util.variates import largest_count
 
 __all__ = [
     "BetaBinomial",

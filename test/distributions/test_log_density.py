@@ -28,9 +28,8 @@ def around(mean, spread):
 def gamma_points():
     for c, rate in itertools.product(CONCENTRATIONS, RATES):
         values = around(c / rate, c**0.5 / rate) if c > 30 else [c / rate * f for f in (1e-6, 0.1, 1.0, 3.0)]
-        # Of a concentration of 8 and more the density is below exp(-600) where rate x / c is too small for a number.
-        least = [1e-35 / rate] if c < 8 else [1e-35 * c / rate]
-        yield from ((c, rate, x) for x in [*values, *least, 50 * (c + 1) / rate])
+        # Also where rate x / c is too small for a number.
+        yield from ((c, rate, x) for x in [*values, 1e-35 / rate, 1e-35, 50 * (c + 1) / rate])
 
 
 def beta_points():

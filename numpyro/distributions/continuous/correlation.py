@@ -11,11 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import digamma, gammaln
+from jax.scipy.special import digamma
 import numpy as np
 
 from numpyro.distributions import constraints
 from numpyro.distributions._random import beta_variate
+from numpyro.distributions._special import betaln
 from numpyro.distributions.continuous.matrices import safe_cholesky
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.distribution.transformed import _TransformedFamily
@@ -110,14 +111,14 @@ class LKJCholesky(Distribution):
         # Each row is a direction on a half sphere whose squared length below the diagonal has a beta distribution.
         rank = np.arange(1, self.dimension)
         eta = jnp.asarray(self.concentration)[..., None]
-        top = eta + 0.5 * (self.dimension - 1)
-        log_surface = 0.5 * rank * math.log(math.pi)
-        return (log_surface + gammaln(top - 0.5 * rank) - gammaln(top)).sum(-1)
+        log_surface = 0.5 * rank * math.log(math.pi) - np.array([math.lgamma(0.5 * k) for k in rank])
+        return (log_surface + betaln(eta + 0.5 * (self.dimension - 1 - rank), 0.5 * rank)).sum(-1)
 
     def _mean_log_squares(self) -> Any:
         """Means of the logarithms of the squares on the diagonal, which have beta distributions; but for the first."""
-        top = jnp.asarray(self.concentration, jnp.result_type(float))[..., None] + 0.5 * (self.dimension - 1)
-        return digamma(top - 0.5 * np.arange(1, self.dimension)) - digamma(top)
+        eta = jnp.asarray(self.concentration, jnp.result_type(float))[..., None]
+        last = 0.5 * (self.dimension - 1)
+        return digamma(eta + (last - 0.5 * np.arange(1, self.dimension))) - digamma(eta + last)
 
     def entropy(self) -> Any:
         exponents = np.arange(self.dimension - 2, -1, -1) + 2 * jnp.asarray(self.concentration)[..., None] - 2

@@ -40,8 +40,11 @@ class _ContinuousHurdle(Distribution):
         # At 0 and 1 the logarithms get no derivative, so that that of a value that is certain is finite.
         log_gate = jnp.where(gate > 0, jnp.log(jnp.where(gate > 0, gate, 1.0)), -jnp.inf)
         log_rest = jnp.where(gate < 1, jnp.log1p(-jnp.where(gate < 1, gate, 0.0)), -jnp.inf)
-        log_density = log_rest + self.base_dist.log_prob(jnp.where(value > 0, value, 1.0))
-        return jnp.where(is_zero, log_gate, log_density) + log_indicator(value >= 0)
+        return jnp.where(is_zero, log_gate, log_rest + self._log_density(value))
+
+    def _log_density(self, value: Any) -> Any:
+        """Log density of the values that are not zero, which has finite derivatives everywhere."""
+        return self.base_dist.log_prob(jnp.where(value > 0, value, 1.0)) + log_indicator(value > 0)
 
     def cdf(self, value: Any) -> Any:
         value, gate = jnp.asarray(value), jnp.asarray(self.gate)
@@ -97,6 +100,10 @@ class HurdleGamma(_ContinuousHurdle):
     def base_dist(self) -> Distribution:
         """Distribution of the values that are not zero."""
         return Gamma(self.concentration, self.rate)
+
+    def _log_density(self, value: Any) -> Any:
+        # That of a Gamma is finite, or -inf, with finite derivatives, at any number.
+        return self.base_dist.log_prob(value)
 
 
 class HurdleLogNormal(_ContinuousHurdle):

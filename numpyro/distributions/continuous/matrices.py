@@ -12,13 +12,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
-from jax.scipy.special import digamma, gammaln, multigammaln
+from jax.scipy.special import digamma, multigammaln
 import numpy as np
 
 from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
+from numpyro.distributions._log_density import log_gamma
 from numpyro.distributions._random import standard_gamma
+from numpyro.distributions._special import betaln
 from numpyro.distributions.continuous.multivariate import solve_lower
+from numpyro.distributions.continuous.real_line import HALF_LOG_2PI
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import cholesky_of_inverse, lazy_property, multidigamma, tri_logabsdet
 
@@ -145,7 +148,11 @@ class _ScaleMatrix(Distribution):
 
 def _log_det_jacobian(tril: Any) -> Any:
     """Of the map from a Cholesky factor to its matrix, between the free elements."""
-    return _mean_log_det_jacobian(jnp.log(jnp.diagonal(tril, axis1=-2, axis2=-1)))
+    return _mean_log_det_jacobian(_log_diagonal(tril))
+
+
+def _log_diagonal(tril: Any) -> Any:
+    return jnp.log(jnp.diagonal(tril, axis1=-2, axis2=-1))
 
 
 def _mean_log_det_jacobian(log_diagonal: Any) -> Any:
@@ -207,13 +214,13 @@ class WishartCholesky(_ScaleMatrix):
 
     def log_prob(self, value: Any) -> Any:
         inside, tril = _safe_tril(jnp.asarray(value))
-        return jnp.where(inside, _wishart_density(self, tril) + _log_det_jacobian(tril), -jnp.inf)
+        return jnp.where(inside, _wishart_density(self, tril), -jnp.inf)
 
     @property
     def _mean_chi(self) -> Any:
         """Means of the diagonal of the Bartlett factor."""
         degrees = self._concentration[..., None] - np.arange(self.event_shape[-1])
-        return math.sqrt(2) * jnp.exp(gammaln(0.5 * (degrees + 1)) - gammaln(0.5 * degrees))
+        return math.sqrt(2 * math.pi) * jnp.exp(-betaln(0.5 * degrees, 0.5))
 
     @property
     def mean(self) -> Any:
@@ -262,7 +269,7 @@ class Wishart(_ScaleMatrix):
 
     def log_prob(self, value: Any) -> Any:
         inside, tril = safe_cholesky(value)
-        return jnp.where(inside, _wishart_density(self, tril), -jnp.inf)
+        return jnp.where(inside, _wishart_density(self, tril) - _log_det_jacobian(tril), -jnp.inf)
 
     @property
     def mean(self) -> Any:
@@ -302,7 +309,7 @@ class InverseWishartCholesky(_ScaleMatrix):
 
     def log_prob(self, value: Any) -> Any:
         inside, tril = _safe_tril(jnp.asarray(value))
-        return jnp.where(inside, _inverse_wishart_density(self, tril) + _log_det_jacobian(tril), -jnp.inf)
+        return jnp.where(inside, _inverse_wishart_density(self, tril), -jnp.inf)
 
     @property
     def mean(self) -> Any:
@@ -310,7 +317,7 @@ class InverseWishartCholesky(_ScaleMatrix):
         degrees = self._concentration[..., None] - np.arange(self.event_shape[-1])[::-1]
         exists = degrees > 1
         safe = jnp.where(exists, degrees, 2.0)
-        inverse_chi = jnp.exp(gammaln(0.5 * (safe - 1)) - gammaln(0.5 * safe)) / math.sqrt(2)
+        inverse_chi = jnp.exp(betaln(0.5 * (safe - 1), 0.5)) / math.sqrt(2 * math.pi)
         return jnp.where(exists[..., None, :], self.scale_tril * inverse_chi[..., None, :], jnp.nan)
 
     def entropy(self) -> Any:
@@ -348,7 +355,7 @@ class InverseWishart(_ScaleMatrix):
 
     def log_prob(self, value: Any) -> Any:
         inside, tril = safe_cholesky(value)
-        return jnp.where(inside, _inverse_wishart_density(self, tril), -jnp.inf)
+        return jnp.where(inside, _inverse_wishart_density(self, tril) - _log_det_jacobian(tril), -jnp.inf)
 
     @property
     def mean(self) -> Any:
@@ -376,15 +383,10 @@ class InverseWishart(_ScaleMatrix):
 
 
 def _wishart_density(d: _ScaleMatrix, tril: Any) -> Any:
-    """Log density of the matrix with this Cholesky factor."""
-    size, concentration = d.event_shape[-1], d._concentration
-    whitened = _solve_columns(d.scale_tril, tril)
-    return (
-        (concentration - size - 1) * tri_logabsdet(tril)
-        - 0.5 * (whitened**2).sum((-2, -1))
-        - concentration * tri_logabsdet(d.scale_tril)
-        - d._log_normalizer()
-    )
+    """Log density of the Cholesky factor: of its Bartlett decomposition, so that nothing large cancels."""
+    bartlett = jnp.matrix_transpose(_solve_columns(d.scale_tril, tril))
+    ranks = np.arange(1, d.event_shape[-1] + 1)
+    return _bartlett_density(d, bartlett, ranks[::-1]) - (ranks * _log_diagonal(d.scale_tril)).sum(-1)
 
 
 def _inverse_wishart_tril(d: _ScaleMatrix, key: Any, sample_shape: Sequence[int]) -> Any:
@@ -398,12 +400,21 @@ def _inverse_wishart_tril(d: _ScaleMatrix, key: Any, sample_shape: Sequence[int]
 
 
 def _inverse_wishart_density(d: _ScaleMatrix, tril: Any) -> Any:
-    """Log density of the matrix with this Cholesky factor."""
-    size, concentration = d.event_shape[-1], d._concentration
-    whitened = _solve_columns(tril, d.scale_tril)
-    return (
-        -(concentration + size + 1) * tri_logabsdet(tril)
-        - 0.5 * (whitened**2).sum((-2, -1))
-        + concentration * tri_logabsdet(d.scale_tril)
-        - d._log_normalizer()
-    )
+    """The same of the inverse: the factor of the inverse, in units of the scale, has such a decomposition."""
+    bartlett = jnp.matrix_transpose(_solve_columns(tril, d.scale_tril))
+    ranks = np.arange(1, d.event_shape[-1] + 1)
+    log_scales = ranks[::-1] * _log_diagonal(bartlett) - ranks * _log_diagonal(tril)
+    return _bartlett_density(d, bartlett, ranks) + log_scales.sum(-1)
+
+
+def _bartlett_density(d: _ScaleMatrix, bartlett: Any, ranks: Any) -> Any:
+    """Log density of independent entries: chi variates on the diagonal, standard normal ones below it.
+
+    :param ranks: what to add to ``concentration - n`` for the degrees of freedom of each chi variate.
+    """
+    size = d.event_shape[-1]
+    degrees = d._concentration[..., None] - size + ranks
+    diagonal = jnp.diagonal(bartlett, axis1=-2, axis2=-1)
+    log_chi = log_gamma(0.5 * degrees, 0.5, diagonal**2) + math.log(2) + jnp.log(diagonal)
+    below = jnp.tril(bartlett, -1)
+    return log_chi.sum(-1) - 0.5 * (below**2).sum((-2, -1)) - 0.5 * size * (size - 1) * HALF_LOG_2PI

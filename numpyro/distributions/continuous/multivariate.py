@@ -16,8 +16,8 @@ import numpy as np
 
 from numpyro._shapes import broadcast_shapes, reshape, shape_of
 from numpyro.distributions import constraints
+from numpyro.distributions._log_density import log_dirichlet
 from numpyro.distributions._random import dirichlet
-from numpyro.distributions._special import xlogy
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import cholesky_of_inverse, lazy_property
@@ -229,10 +229,7 @@ class Dirichlet(Distribution):
         return dirichlet(key, self.concentration, tuple(sample_shape) + self.batch_shape)
 
     def log_prob(self, value: Any) -> Any:
-        value, alpha = jnp.asarray(value), jnp.asarray(self.concentration)
-        inside = (value >= 0).all(-1)
-        weighted = xlogy(alpha - 1.0, jnp.where(inside[..., None], value, 1.0)).sum(-1)
-        return jnp.where(inside, weighted + gammaln(alpha.sum(-1)) - gammaln(alpha).sum(-1), -jnp.inf)
+        return log_dirichlet(self.concentration, value)
 
     @property
     def mean(self) -> Any:

@@ -12,13 +12,22 @@ from typing import Any
 import jax
 from jax.lax import erf_inv
 import jax.numpy as jnp
-from jax.scipy.special import digamma, erf, erfc, exp1, gammainc, gammaincc, gammaln, ndtri
+from jax.scipy.special import digamma, erf, erfc, exp1, gammaln, ndtri
 
 from numpyro.distributions import constraints
 from numpyro.distributions._log_density import log_gamma, log_inverse_gamma
 from numpyro.distributions._normal import log_ndtr
 from numpyro.distributions._random import standard_gamma
-from numpyro.distributions._special import gammaincinv, log_indicator, log_one_plus_square, xlogy
+from numpyro.distributions._special import (
+    gammainc,
+    gammaincc,
+    gammaincinv,
+    log_indicator,
+    log_one_plus_square,
+    stirling_error,
+    stirling_error_slope,
+    xlogy,
+)
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI, Normal
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.distribution.transformed import _TransformedFamily
@@ -138,8 +147,14 @@ class Gamma(Distribution):
         return jnp.maximum(self.concentration - 1.0, 0.0) / self.rate
 
     def entropy(self) -> Any:
-        shape = jnp.asarray(self.concentration)
-        return shape - jnp.log(self.rate) + gammaln(shape) + (1 - shape) * digamma(shape)
+        return _standard_gamma_entropy(self.concentration) - jnp.log(self.rate)
+
+
+def _standard_gamma_entropy(shape: Any) -> Any:
+    """Entropy of the gamma distribution of unit rate, by Stirling's formula and what it leaves."""
+    shape = jnp.asarray(shape, jnp.result_type(shape, 1.0))
+    leading = 0.5 * jnp.log(shape) + HALF_LOG_2PI + stirling_error(shape)
+    return leading + (1 - shape) * (stirling_error_slope(shape) - 0.5 / shape)
 
 
 class Chi2(Gamma):
@@ -225,7 +240,7 @@ class InverseGamma(_TransformedFamily):
 
     def entropy(self) -> Any:
         shape = jnp.asarray(self.concentration)
-        return shape + jnp.log(self.rate) + gammaln(shape) - (1 + shape) * digamma(shape)
+        return _standard_gamma_entropy(shape) + jnp.log(self.rate) - 2 * digamma(shape)
 
 
 class LogNormal(_TransformedFamily):

@@ -11,13 +11,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import digamma, gammaln
+from jax.scipy.special import digamma
 import numpy as np
 
 from numpyro._shapes import reshape, shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions._random import standard_gamma
-from numpyro.distributions._special import FEW
+from numpyro.distributions._special import FEW, betaln
 from numpyro.distributions.continuous.multivariate import multiply, solve_lower
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI
 from numpyro.distributions.distribution import Distribution
@@ -99,10 +99,18 @@ class MultivariateStudentT(Distribution):
         return self.loc + spread * jnp.sqrt(df / chi2)[..., None]
 
     def log_prob(self, value: Any) -> Any:
-        size, df = self.event_shape[0], jnp.asarray(self.df)
+        size, df = self.event_shape[0], jnp.asarray(self.df, jnp.result_type(float))
         z = solve_lower(self.scale_tril, value - jnp.broadcast_to(self.loc, shape_of(self.loc)[:-1] + (size,)))
-        normalizer = gammaln(0.5 * df) - gammaln(0.5 * (df + size)) + 0.5 * size * (jnp.log(df) + math.log(math.pi))
-        return -0.5 * (df + size) * jnp.log1p((z * z).sum(-1) / df) - normalizer - tri_logabsdet(self.scale_tril)
+        # Squares of numbers that are far from 0 are no numbers in single precision.
+        far = jnp.abs(z).max(-1) > 1e15
+        z = z * jnp.where(far, 1e-20, 1.0)[..., None]
+        ratio = (z * z).sum(-1) / df
+        log_growth = jnp.where(far, jnp.log(jnp.where(far, ratio, 1.0)) + 40 * math.log(10), jnp.log1p(ratio))
+        return -0.5 * (df + size) * log_growth - self._log_normalizer() - tri_logabsdet(self.scale_tril)
+
+    def _log_normalizer(self) -> Any:
+        size, df = self.event_shape[0], jnp.asarray(self.df, jnp.result_type(float))
+        return betaln(0.5 * df, 0.5 * size) - math.lgamma(0.5 * size) + 0.5 * size * jnp.log(math.pi * df)
 
     @property
     def mean(self) -> Any:
@@ -122,8 +130,8 @@ class MultivariateStudentT(Distribution):
     def entropy(self) -> Any:
         size, df = self.event_shape[0], jnp.asarray(self.df, jnp.result_type(float))
         total = 0.5 * (df + size)
-        normalizer = gammaln(0.5 * df) - gammaln(total) + 0.5 * size * (jnp.log(df) + math.log(math.pi))
-        return normalizer + total * (digamma(total) - digamma(0.5 * df)) + tri_logabsdet(self.scale_tril)
+        growth = total * (digamma(total) - digamma(0.5 * df))
+        return self._log_normalizer() + growth + tri_logabsdet(self.scale_tril)
 
 
 class LowRankMultivariateNormal(Distribution):
@@ -177,6 +185,11 @@ class LowRankMultivariateNormal(Distribution):
         return jnp.linalg.cholesky(add_diag(jnp.matrix_transpose(self.cov_factor) @ self._scaled_factor, 1.0))
 
     @lazy_property
+    def _regression(self) -> Any:
+        """The matrix that makes the expected factors of a deviation from the mean."""
+        return jax.scipy.linalg.cho_solve((self._capacitance_tril, True), jnp.matrix_transpose(self._scaled_factor))
+
+    @lazy_property
     def covariance_matrix(self) -> Any:
         """Covariance."""
         return add_diag(self.cov_factor @ jnp.matrix_transpose(self.cov_factor), self.cov_diag)
@@ -207,8 +220,8 @@ class LowRankMultivariateNormal(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         deviation = value - self.loc
-        along = solve_lower(self._capacitance_tril, jnp.einsum("...ij,...i->...j", self._scaled_factor, deviation))
-        distance = (deviation**2 / self.cov_diag).sum(-1) - (along**2).sum(-1)
+        factors = multiply(self._regression, deviation)
+        distance = _distance_by_factors(deviation, factors, jnp.asarray(self.cov_factor), jnp.asarray(self.cov_diag))
         return -0.5 * distance - self._half_log_det() - self.event_shape[0] * HALF_LOG_2PI
 
     @property
@@ -225,6 +238,28 @@ class LowRankMultivariateNormal(Distribution):
 
     def entropy(self) -> Any:
         return self.event_shape[0] * (0.5 + HALF_LOG_2PI) + self._half_log_det()
+
+
+@jax.custom_jvp
+def _distance_by_factors(deviation: Any, factors: Any, cov_factor: Any, cov_diag: Any) -> Any:
+    """Squared distance of a deviation from 0 under ``cov_factor @ cov_factor.T + diag(cov_diag)``.
+
+    With the likeliest factors the deviation is the sum of their part and a rest. Nothing cancels, as it does in the
+    Woodbury identity where the factors have the larger part of the variance. These factors minimise what is computed
+    here, so that it has no derivative in them.
+    """
+    rest = deviation - multiply(cov_factor, factors)
+    return (rest**2 / cov_diag).sum(-1) + (factors**2).sum(-1)
+
+
+@_distance_by_factors.defjvp
+def _distance_by_factors_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    deviation, factors, cov_factor, cov_diag = primals
+    in_deviation, _, in_factor, in_diag = tangents
+    weighted = (deviation - multiply(cov_factor, factors)) / cov_diag
+    along = in_deviation - multiply(in_factor, factors)
+    tangent = (2 * weighted * along).sum(-1) - (weighted**2 * in_diag).sum(-1)
+    return _distance_by_factors(*primals), tangent
 
 
 class MatrixNormal(Distribution):
@@ -546,7 +581,9 @@ class CAR(Distribution):
 
     @property
     def _degrees(self) -> Any:
-        return self._edges.degrees if self.is_sparse else jnp.asarray(self.adj_matrix).sum(-1)
+        if self.is_sparse:
+            return self._edges.degrees
+        return jnp.asarray(self.adj_matrix, jnp.result_type(float)).sum(-1)
 
     def _quadratic_form(self, deviation: Any) -> Any:
         """:math:`x^\\top (D - \\alpha W) x`."""

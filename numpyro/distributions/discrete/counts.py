@@ -10,12 +10,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaincc
 import numpy as np
 
 from numpyro._shapes import broadcast_shapes
 from numpyro.distributions import constraints
-from numpyro.distributions._special import log_indicator
+from numpyro.distributions._special import gammaincc, log_indicator
 from numpyro.distributions.discrete.log_mass import log_poisson
 from numpyro.distributions.distribution import Distribution
 from numpyro.util import not_jax_tracer

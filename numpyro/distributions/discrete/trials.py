@@ -382,8 +382,7 @@ class GeometricLogits(_GeometricBase):
         return jax.nn.sigmoid(jnp.asarray(self.logits, jnp.result_type(float)))
 
     def _logs(self) -> tuple[Any, Any]:
-        logits = jnp.asarray(self.logits, jnp.result_type(float))
-        return -jax.nn.softplus(-logits), -jax.nn.softplus(logits)
+        return log_sigmoids(jnp.asarray(self.logits, jnp.result_type(float)))
 
     def log_prob(self, value: Any) -> Any:
         value = jnp.asarray(value)

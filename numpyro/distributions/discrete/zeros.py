@@ -16,7 +16,7 @@ import numpy as np
 
 from numpyro._shapes import broadcast_shapes, shape_of
 from numpyro.distributions import constraints
-from numpyro.distributions._special import log_sigmoid
+from numpyro.distributions._special import log_sigmoid, log_sigmoids
 from numpyro.distributions.discrete.counts import Poisson
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import assert_one_of, log1mexp
@@ -86,16 +86,18 @@ class _Gated(Distribution):
         return jnp.asarray(self.gate)
 
     def _log_open(self) -> Any:
-        """Logarithm of the probability that a value passes the gate."""
-        return jnp.log1p(-jnp.asarray(self.gate))
+        """Logarithm of the probability that a value passes the gate; where that is 0 it has no derivative."""
+        gate = jnp.asarray(self.gate)
+        return jnp.where(gate < 1, jnp.log1p(-jnp.where(gate < 1, gate, 0.0)), -jnp.inf)
 
     def _log_gate(self) -> Any:
-        """Logarithm of the probability of the gate."""
-        return jnp.log(jnp.asarray(self.gate))
+        """Logarithm of the probability of the gate; where that is 0 it has no derivative."""
+        gate = jnp.asarray(self.gate)
+        return jnp.where(gate > 0, jnp.log(jnp.where(gate > 0, gate, 1.0)), -jnp.inf)
 
     def _log_either(self, log_prob: Any) -> Any:
         """Log probability of the gate, or else of an event of the given log probability."""
-        return _log_mix(jnp.asarray(self.gate), log_prob)
+        return _log_mix(jnp.asarray(self.gate, jnp.result_type(self.gate, float)), log_prob)
 
 
 class _GatedByLogits(_Gated):
@@ -111,17 +113,49 @@ class _GatedByLogits(_Gated):
         return log_sigmoid(jnp.asarray(self.gate_logits, jnp.result_type(float)))
 
     def _log_either(self, log_prob: Any) -> Any:
-        return jnp.logaddexp(self._log_gate(), self._log_open() + log_prob)
+        return _log_mix_of_logits(jnp.asarray(self.gate_logits, jnp.result_type(float)), log_prob)
 
 
+@jax.custom_jvp
 def _log_mix(gate: Any, log_prob: Any) -> Any:
-    r""":math:`\log (g + (1 - g) p)`, with finite gradients for g = 0 and g = 1 too."""
-    near = log_prob > -20
-    safe = jnp.where(near, log_prob, 0.0)
-    # p (1 + g (1/p - 1)), or else the two terms: 1/p may be too large.
-    some = gate > 0
-    far = jnp.logaddexp(jnp.log(jnp.where(some & ~near, gate, 1.0)), jnp.log1p(-jnp.where(near, 0.0, gate)) + log_prob)
-    return jnp.where(near, safe + jnp.log1p(gate * jnp.expm1(-safe)), jnp.where(some, far, log_prob))
+    r""":math:`\log (g + (1 - g) p)`, with finite derivatives for g = 0 and g = 1 too."""
+    # What is missing of 1, and where that is most of it, the sum itself.
+    missing = (1 - gate) * jnp.expm1(log_prob)
+    total = _mixture(gate, log_prob)
+    is_small = missing < -0.5
+    log_total = jnp.where(is_small, jnp.log(total), jnp.log1p(missing))
+    return jnp.where(total > 0, log_total, log_prob)
+
+
+def _mixture(gate: Any, log_prob: Any) -> Any:
+    return gate + (1 - gate) * jnp.exp(log_prob)
+
+
+@_log_mix.defjvp
+def _log_mix_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
+    gate, log_prob = primals
+    total = _mixture(gate, log_prob)
+    possible = total > 0
+    inverse = 1 / jnp.where(possible, total, 1.0)
+    in_gate = jnp.where(possible, -jnp.expm1(log_prob) * inverse, 0.0)
+    in_log_prob = jnp.where(possible, (total - gate) * inverse, 1.0)
+    return _log_mix(gate, log_prob), in_gate * tangents[0] + in_log_prob * tangents[1]
+
+
+@jax.custom_jvp
+def _log_mix_of_logits(gate_logits: Any, log_prob: Any) -> Any:
+    """The same, of the gate's log odds."""
+    log_gate, log_open = log_sigmoids(gate_logits)
+    return jnp.logaddexp(log_gate, log_open + log_prob)
+
+
+@_log_mix_of_logits.defjvp
+def _log_mix_of_logits_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
+    gate_logits, log_prob = primals
+    # The share of the base in the mixture, and that which it has of the gate's complement.
+    share = jax.nn.sigmoid(log_prob - gate_logits)
+    tangent = (jax.nn.sigmoid(-gate_logits) - share) * tangents[0] + share * tangents[1]
+    return _log_mix_of_logits(gate_logits, log_prob), tangent
 
 
 def _exp_times(log_prob: Any) -> Any:

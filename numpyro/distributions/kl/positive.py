@@ -46,8 +46,8 @@ from numpyro.distributions.truncated import (
     LowerTruncatedPowerLaw,
     RightTruncatedGamma,
     TwoSidedTruncatedGamma,
-    _log_power_integral,
 )
+from numpyro.distributions.truncated.power_laws import log_power_integral
 
 
 def _gamma_moment(p: Any, s: Any) -> Any:
@@ -107,7 +107,7 @@ def _power_law_moment(p: Any, s: Any) -> Any:
     # Where the support is no part of the positive half-line, no moment counts.
     low = jnp.maximum(low, 0.0)
     high = jnp.maximum(high, jnp.finfo(jnp.result_type(float)).tiny)
-    return _log_power_integral(exponent + s, low, high) + log_factor
+    return log_power_integral(exponent + s, low, high) + log_factor
 
 
 def _as_power_law(d: Any) -> tuple[Any, Any, Any, Any]:
@@ -120,7 +120,7 @@ def _as_power_law(d: Any) -> tuple[Any, Any, Any, Any]:
     if isinstance(d, Uniform):
         return 0.0, d.low, d.high, -jnp.log(d.high - d.low)
     exponent = -1.0 if isinstance(d, LogUniform) else d.alpha
-    return exponent, d.low, d.high, -_log_power_integral(exponent, d.low, d.high)
+    return exponent, d.low, d.high, -log_power_integral(exponent, d.low, d.high)
 
 
 def _truncated_gamma_moment(p: Any, s: Any) -> Any:

@@ -31,11 +31,12 @@ from numpyro.distributions.continuous import (
     Uniform,
 )
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI
-from numpyro.distributions.directional import LOG_2PI, VonMises, _log_i0e, _one_minus_ratio
+from numpyro.distributions.directional import VonMises
+from numpyro.distributions.directional.angles import LOG_2PI, log_i0e, one_minus_ratio
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.kl.dispatch import known_same, no_closed_form, register
 from numpyro.distributions.kl.ends import given_support, statistics
-from numpyro.distributions.truncated import _log_mean_exponential
+from numpyro.distributions.truncated.power_laws import log_mean_exponential
 
 __all__ = ["cauchys", "normals"]
 
@@ -159,7 +160,7 @@ _LOG_MGF: dict[type, Callable[[Any, Any], Any]] = {
     Laplace: _log_mgf_laplace,
     Logistic: _log_mgf_logistic,
     Normal: lambda p, t: t * p.loc + 0.5 * (p.scale * t) ** 2,
-    Uniform: lambda p, t: 0.5 * t * (p.low + p.high) + _log_mean_exponential(t * (p.high - p.low)),
+    Uniform: lambda p, t: 0.5 * t * (p.low + p.high) + log_mean_exponential(t * (p.high - p.low)),
 }
 
 
@@ -219,6 +220,6 @@ def cauchys(distance: Any, a: Any, b: Any) -> Any:
 
 @register(VonMises, VonMises)
 def _von_mises(p: Any, q: Any) -> Any:
-    resultant = 1 - _one_minus_ratio(jnp.asarray(p.concentration, jnp.result_type(float)))
-    log_normalizer = LOG_2PI + _log_i0e(q.concentration) + q.concentration
+    resultant = 1 - one_minus_ratio(jnp.asarray(p.concentration, jnp.result_type(float)))
+    log_normalizer = LOG_2PI + log_i0e(q.concentration) + q.concentration
     return log_normalizer - q.concentration * resultant * jnp.cos(p.loc - q.loc) - p.entropy()

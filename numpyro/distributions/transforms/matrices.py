@@ -20,7 +20,8 @@ from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.transforms.elementwise import softplus_inverse
 from numpyro.distributions.transforms.transform import Transform
 from numpyro.distributions.transforms.vectors import log_one_minus_tanh_squared, safe_log
-from numpyro.distributions.util import matrix_to_tril_vec, tri_logabsdet, tril_size, vec_to_tril_matrix
+from numpyro.distributions.util import matrix_to_tril_vec, tri_logabsdet, vec_to_tril_matrix
+from numpyro.distributions.util.matrices import tril_size
 
 
 class LowerCholeskyAffine(Transform):
