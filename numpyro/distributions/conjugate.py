@@ -16,9 +16,9 @@ import numpy as np
 from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions._random import beta_variate, dirichlet, log_standard_gamma
-from numpyro.distributions._special import betainc, betaln, log_sigmoids
+from numpyro.distributions._special import betainc, betaln, log_indicator, log_sigmoids
 from numpyro.distributions.discrete import HurdleProbs, ZeroInflatedDistribution
-from numpyro.distributions.discrete.log_mass import log_negative_binomial
+from numpyro.distributions.discrete.log_mass import log_negative_binomial, log_shared
 from numpyro.distributions.discrete.shared import (
     entropy_of_sum,
     mean_over_counts,
@@ -110,9 +110,9 @@ class BetaBinomial(Distribution):
         inside, successes = _counts(value, self.total_count)
         alpha, beta, total = _floating(self.concentration1, self.concentration0, self.total_count)
         failures = jnp.where(inside, total - successes, 0.0)
-        log_ways = -betaln(failures + 1, successes + 1) - jnp.log1p(successes + failures)
-        log_odds = betaln(alpha + successes, beta + failures) - betaln(alpha, beta)
-        return jnp.where(inside, log_ways + log_odds, -jnp.inf)
+        strength = alpha + beta
+        parts = log_shared(successes, alpha, total, strength) + log_shared(failures, beta, total, strength)
+        return parts - log_shared(total, strength, total, strength) + log_indicator(inside)
 
     @property
     def mean(self) -> Any:
@@ -256,17 +256,20 @@ class DirichletMultinomial(Distribution):
         alpha, total = _floating(self.concentration, self.total_count)
         strange = sum_rightmost((~is_count).astype(counts.dtype), 1)
         inside = (strange == 0) & (sum_rightmost(counts, 1) == total)
-        log_prob = sum_rightmost(self._log_ways(alpha, counts), 1) - _log_prior_ways(alpha.sum(-1), total)
+        strength = alpha.sum(-1)
+        log_prob = sum_rightmost(self._log_shares(alpha, counts), 1) - log_shared(total, strength, total, strength)
         return jnp.where(inside, log_prob, -jnp.inf)
 
-    def _log_ways(self, alpha: Any, counts: Any) -> Any:
+    def _log_shares(self, alpha: Any, counts: Any) -> Any:
         """Logarithms of the factors of the mass, from a table if they are more than the counts that there can be."""
+        total, strength = jnp.asarray(self.total_count), alpha.sum(-1)
         most = largest_count(self.total_count, self.total_count_max)
-        if most is None or (most + 1) * np.size(alpha) > np.size(counts):
-            return _log_prior_ways(alpha, counts)
+        if most is None or total.ndim or (most + 1) * np.size(alpha) > np.size(counts):
+            return log_shared(counts, alpha, total[..., None], strength[..., None])
         possible = np.arange(most + 1, dtype=alpha.dtype)
+        share = lambda a: log_shared(possible, a[..., None], total, strength[..., None])
         # A loop, which is not compiled into one with the look-up: that would compute the entry for every value again.
-        table = lax.map(lambda a: _log_prior_ways(a[..., None], possible), jnp.moveaxis(alpha, -1, 0))
+        table = lax.map(share, jnp.moveaxis(alpha, -1, 0))
         return pick(jnp.moveaxis(table, 0, -2), counts.astype(jnp.int32))
 
     @property

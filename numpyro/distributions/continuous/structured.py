@@ -18,7 +18,7 @@ from numpyro._shapes import reshape, shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions._random import standard_gamma
 from numpyro.distributions._special import FEW, betaln
-from numpyro.distributions.continuous.multivariate import multiply, solve_lower
+from numpyro.distributions.continuous.multivariate import UNROLLED_SIZE, multiply, solve_lower
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.transforms import ZeroSumTransform
@@ -219,9 +219,8 @@ class LowRankMultivariateNormal(Distribution):
         return self.loc + common + jnp.sqrt(jnp.asarray(self.cov_diag)) * noise
 
     def log_prob(self, value: Any) -> Any:
-        deviation = value - self.loc
-        factors = multiply(self._regression, deviation)
-        distance = _distance_by_factors(deviation, factors, jnp.asarray(self.cov_factor), jnp.asarray(self.cov_diag))
+        factor, diag = jnp.asarray(self.cov_factor), jnp.asarray(self.cov_diag)
+        distance = _low_rank_distance(value - self.loc, self._regression, factor, diag)
         return -0.5 * distance - self._half_log_det() - self.event_shape[0] * HALF_LOG_2PI
 
     @property
@@ -241,25 +240,33 @@ class LowRankMultivariateNormal(Distribution):
 
 
 @jax.custom_jvp
-def _distance_by_factors(deviation: Any, factors: Any, cov_factor: Any, cov_diag: Any) -> Any:
-    """Squared distance of a deviation from 0 under ``cov_factor @ cov_factor.T + diag(cov_diag)``.
+def _low_rank_distance(deviation: Any, regression: Any, factor: Any, diag: Any) -> Any:
+    """Squared distance of a deviation from 0 under the covariance ``factor @ factor.T + diag``.
 
-    With the likeliest factors the deviation is the sum of their part and a rest. Nothing cancels, as it does in the
-    Woodbury identity where the factors have the larger part of the variance. These factors minimise what is computed
-    here, so that it has no derivative in them.
+    With the likeliest factors, ``regression @ deviation``, the deviation is the sum of their part and a rest. Nothing
+    cancels, as it does in the Woodbury identity where the factors have the larger part of the variance. These factors
+    minimise what is computed here, so that it has no derivative in them.
     """
-    rest = deviation - multiply(cov_factor, factors)
-    return (rest**2 / cov_diag).sum(-1) + (factors**2).sum(-1)
+    size = deviation.shape[-1]
+    if size > UNROLLED_SIZE:
+        factors = multiply(regression, deviation)
+        rest = deviation - multiply(factor, factors)
+        return (rest**2 / diag).sum(-1) + (factors**2).sum(-1)
+    # Few numbers: one product gives the rest in its units, and the factors.
+    rest = (jnp.eye(size) - factor @ regression) / jnp.sqrt(diag)[..., None]
+    white = jnp.einsum("...ij,...j->...i", jnp.concatenate([rest, regression], -2), deviation)
+    return sum_rightmost(white * white, 1)
 
 
-@_distance_by_factors.defjvp
-def _distance_by_factors_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-    deviation, factors, cov_factor, cov_diag = primals
+@_low_rank_distance.defjvp
+def _low_rank_distance_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    deviation, regression, factor, diag = primals
     in_deviation, _, in_factor, in_diag = tangents
-    weighted = (deviation - multiply(cov_factor, factors)) / cov_diag
+    factors = multiply(regression, deviation)
+    weighted = (deviation - multiply(factor, factors)) / diag
     along = in_deviation - multiply(in_factor, factors)
     tangent = (2 * weighted * along).sum(-1) - (weighted**2 * in_diag).sum(-1)
-    return _distance_by_factors(*primals), tangent
+    return _low_rank_distance(*primals), tangent
 
 
 class MatrixNormal(Distribution):

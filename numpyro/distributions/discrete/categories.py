@@ -362,8 +362,8 @@ class _MultinomialBase(Distribution):
     def support(self) -> Any:
         return constraints.multinomial(self.total_count)
 
-    def _log_probs(self, counts: Any) -> Any:
-        """Log probabilities of the categories, where their counts are not 0, and 0 elsewhere."""
+    def _probs_and_logs(self) -> tuple[Any, Any]:
+        """Probabilities of the categories, and their logarithms, which have no derivative where they are infinite."""
         raise NotImplementedError
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
@@ -374,7 +374,7 @@ class _MultinomialBase(Distribution):
         value, total = jnp.asarray(value), jnp.asarray(self.total_count)
         inside = ((value >= 0) & (value == jnp.floor(value))).all(-1) & (value.sum(-1) == total)
         counts = jnp.where(inside[..., None], value, 0).astype(jnp.result_type(float))
-        return jnp.where(inside, log_multinomial(counts, self._log_probs(counts)), -jnp.inf)
+        return jnp.where(inside, log_multinomial(counts, *self._probs_and_logs()), -jnp.inf)
 
     @property
     def mean(self) -> Any:
@@ -429,8 +429,9 @@ class MultinomialProbs(_MultinomialBase):
         """Log probabilities, finite for 0 too."""
         return jnp.log(clamp_probs(self.probs))
 
-    def _log_probs(self, counts: Any) -> Any:
-        return jnp.log(jnp.where(counts > 0, self.probs, 1.0))
+    def _probs_and_logs(self) -> tuple[Any, Any]:
+        probs = jnp.asarray(self.probs, jnp.result_type(self.probs, float))
+        return probs, jnp.where(probs > 0, jnp.log(jnp.where(probs > 0, probs, 1.0)), -jnp.inf)
 
 
 class MultinomialLogits(_MultinomialBase):
@@ -466,9 +467,9 @@ class MultinomialLogits(_MultinomialBase):
         """Probabilities."""
         return jax.nn.softmax(jnp.asarray(self.logits, jnp.result_type(float)), -1)
 
-    def _log_probs(self, counts: Any) -> Any:
+    def _probs_and_logs(self) -> tuple[Any, Any]:
         logits = jnp.asarray(self.logits, jnp.result_type(float))
-        return jnp.where(counts > 0, jax.nn.log_softmax(logits, -1), 0.0)
+        return jax.nn.softmax(logits, -1), jax.nn.log_softmax(logits, -1)
 
 
 def Multinomial(

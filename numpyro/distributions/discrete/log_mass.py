@@ -16,6 +16,7 @@ import math
 from typing import Any
 
 import jax
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 import jax.numpy as jnp
 from jax.scipy.special import digamma
@@ -56,24 +57,25 @@ def _log_poisson_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tup
     return value, tangent
 
 
-def log_binomial(successes: Any, failures: Any, log_success: Any, log_failure: Any) -> Any:
+def log_binomial(successes: Any, failures: Any, success: tuple[Any, Any], failure: tuple[Any, Any]) -> Any:
     """Log probability of the binomial distribution.
 
     :param successes: non-negative whole numbers, of a floating dtype.
     :param failures: non-negative whole numbers, of a floating dtype.
-    :param log_success: log probability of success; where the count is 0 it must be finite, and does not matter.
-    :param log_failure: the same of failure.
+    :param success: probability of success, and its logarithm.
+    :param failure: the same of failure.
     """
     total = successes + failures
     rests = _rest_of_factorial(total) - (_rest_of_factorial(successes) + _rest_of_factorial(failures))
-    by_success = successes * (log_success - _log_share(successes, total))
-    return by_success + failures * (log_failure - _log_share(failures, total)) + rests
+    return _log_category(successes, total, *success) + _log_category(failures, total, *failure) - 1 + rests
 
 
 @jax.custom_jvp
 def log_binomial_of_logits(successes: Any, failures: Any, logits: Any) -> Any:
     """The same of log odds of success, as a function of which it has one derivative; the counts have none."""
-    return log_binomial(successes, failures, *log_sigmoids(logits))
+    log_success, log_failure = log_sigmoids(logits)
+    success, failure = sigmoid_of_minus(-logits), sigmoid_of_minus(logits)
+    return log_binomial(successes, failures, (success, log_success), (failure, log_failure))
 
 
 @log_binomial_of_logits.defjvp
@@ -85,15 +87,38 @@ def _log_binomial_of_logits_jvp(primals: tuple[Any, ...], tangents: tuple[Any, .
     return log_binomial_of_logits(*primals), tangent
 
 
-def log_multinomial(counts: Any, log_probs: Any) -> Any:
+def log_multinomial(counts: Any, probs: Any, log_probs: Any) -> Any:
     """Log probability of the multinomial distribution.
 
     :param counts: non-negative whole numbers, of a floating dtype; the categories are along the last axis.
-    :param log_probs: log probabilities; where a count is 0 they must be finite, and do not matter.
+    :param probs: probabilities.
+    :param log_probs: their logarithms.
     """
     total = counts.sum(-1, keepdims=True)
-    terms = counts * (log_probs - _log_share(counts, total)) - _rest_of_factorial(counts)
-    return terms.sum(-1) + _rest_of_factorial(total)[..., 0]
+    terms = _log_category(counts, total, probs, log_probs) - _rest_of_factorial(counts)
+    return terms.sum(-1) - (counts.shape[-1] - 1) + _rest_of_factorial(total)[..., 0]
+
+
+@jax.custom_jvp
+def _log_category(count: Any, total: Any, prob: Any, log_prob: Any) -> Any:
+    r"""A category's part in :math:`\sum_i k_i \log\frac{(n + 1) p_i}{k_i + 1}`, all of which exceed that by m - 1.
+
+    It is :math:`k \log r + (k + 1)(1 - r)` with :math:`r = (n + 1) p / (k + 1)`. What r is rounded to is the same in
+    both terms, so that it hardly matters where r is next to 1, however large the count.
+    """
+    tiny = float(jnp.finfo(count.dtype).tiny)
+    ratio = jnp.maximum(prob, tiny) * ((total + 1) / (count + 1))
+    # The least of this and the largest number: so no compiler contracts it into what it is used for.
+    ratio = jnp.minimum(ratio, float(jnp.finfo(count.dtype).max))
+    # Of a probability too small for a number the logarithm knows more.
+    log_ratio = jnp.log(ratio) + jnp.where(prob < tiny, log_prob - math.log(tiny), 0.0)
+    return jnp.where(count > 0, count * log_ratio, 0.0) + (count + 1) * (1 - ratio)
+
+
+@_log_category.defjvp
+def _log_category_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    # Of the sum over the categories, whose probabilities sum to 1.
+    return _log_category(*primals), primals[0] * tangents[3]
 
 
 @jax.custom_jvp
@@ -132,6 +157,25 @@ def _log_negative_binomial_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ..
     return log_negative_binomial(*primals), tangent + count * d_more + concentration * d_stop
 
 
+def log_shared(count: Any, concentration: Any, total: Any, strength: Any) -> Any:
+    r"""What a category, or all, contributes to the log probability of counts of categories under a Dirichlet prior.
+
+    Negative binomial counts with the same :math:`\pi`, given their sum, have that distribution whatever :math:`\pi`
+    is. With the one that makes the sum likely no large terms are left to cancel between numerator and denominator.
+
+    :param count: non-negative whole numbers, of a floating dtype.
+    :param concentration: the prior's concentration for the category.
+    :param total: the sum of the counts.
+    :param strength: the sum of the concentrations.
+    """
+    total, strength = lax.stop_gradient(jnp.asarray(total, count.dtype)), lax.stop_gradient(strength)
+    both = total + strength
+    more, stop = total / both, strength / both
+    log_more = jnp.log(jnp.where(total > 0, more, 1.0))
+    log_stop = -jnp.log1p(total / strength)
+    return log_negative_binomial(count, concentration, count * stop - concentration * more, log_more, log_stop)
+
+
 def _log_ratio_of_stops(count: Any, concentration: Any, excess: Any, log_stop: Any) -> tuple[Any, Any]:
     """``log((1 - pi) (c + k) / c)``, and the same of the last factor."""
     log_growth = jnp.log1p(count / concentration)
@@ -150,10 +194,3 @@ def _rest_of_factorial(count: Any) -> Any:
     """``log k! - (k log(k + 1) - k)``, which is 0 for 0."""
     rest = (HALF_LOG_2PI - 1 + stirling_approx_tail(count)) + 0.5 * jnp.log(count + 1)
     return jnp.where(count > 0, rest, 0.0)
-
-
-def _log_share(count: Any, total: Any) -> Any:
-    """``log((k + 1) / (n + 1))``, from the smaller one of what is counted and what is not."""
-    most = 2 * count > total
-    rest = jnp.where(most, (total - count) / (total + 1), 0.0)
-    return jnp.where(most, jnp.log1p(-rest), jnp.log((jnp.where(most, 0.0, count) + 1) / (total + 1)))

@@ -161,15 +161,11 @@ class _BinomialBase(Distribution):
     def support(self) -> Any:
         return constraints.integer_interval(0, self.total_count)
 
-    def _logs(self, successes: Any, failures: Any) -> tuple[Any, Any]:
-        """Logarithms of the probabilities of success and of failure, finite where the counts are 0."""
-        raise NotImplementedError
-
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         return binomial(key, self.probs, self.total_count, self.shape(sample_shape))
 
     def _log_mass(self, successes: Any, failures: Any) -> Any:
-        return log_binomial(successes, failures, *self._logs(successes, failures))
+        raise NotImplementedError
 
     def log_prob(self, value: Any) -> Any:
         value, total = jnp.asarray(value), jnp.asarray(self.total_count)
@@ -232,9 +228,12 @@ class BinomialProbs(_BinomialBase):
         """Log odds of success."""
         return to_logits(self.probs)
 
-    def _logs(self, successes: Any, failures: Any) -> tuple[Any, Any]:
-        log_success = jnp.log(jnp.where(successes > 0, self.probs, 1.0))
-        return log_success, jnp.log1p(-jnp.where(failures > 0, self.probs, 0.0))
+    def _log_mass(self, successes: Any, failures: Any) -> Any:
+        probs = jnp.asarray(self.probs, jnp.result_type(self.probs, float))
+        # Where one of them is certain the other has no derivative, so that none of a count of 0 is infinite.
+        log_success = jnp.where(probs > 0, jnp.log(jnp.where(probs > 0, probs, 1.0)), -jnp.inf)
+        log_failure = jnp.where(probs < 1, jnp.log1p(-jnp.where(probs < 1, probs, 0.0)), -jnp.inf)
+        return log_binomial(successes, failures, (probs, log_success), (1 - probs, log_failure))
 
 
 class BinomialLogits(_BinomialBase):
