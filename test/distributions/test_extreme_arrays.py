@@ -292,6 +292,39 @@ def simplices():
                     ),
                 ),
             )
+    for count in (10**4, 10**7):
+        probs = np.array([0.2, 0.5, 0.3])
+        yield (
+            f"MultinomialProbs of {count}",
+            Extreme(
+                lambda probs, count=count: dist.MultinomialProbs(probs, count),
+                (probs,),
+                np.array([count // 5, count // 2, count - count // 5 - count // 2]),
+                lambda probs, x: log_multinomial([mpmath.log(p) for p in probs], x),
+            ),
+        )
+        yield (
+            f"BetaBinomial of {count}",
+            Extreme(
+                lambda a, b, count=count: dist.BetaBinomial(a, b, count),
+                (2e6, 3e6),
+                np.array(count // 5),
+                lambda a, b, k, count=count: log_dirichlet_multinomial([a, b], [k, count - k]),
+            ),
+        )
+        for probs in (1e-6, 0.3, 0.999):
+            k = int(probs * count)
+            yield (
+                f"Binomial of {count} and {probs}",
+                Extreme(
+                    lambda logits, count=count: dist.BinomialLogits(logits, count),
+                    (np.log(probs / (1 - probs)),),
+                    np.array(k),
+                    lambda logits, k, count=count: log_multinomial(
+                        [-mpmath.log1p(mpmath.exp(-logits)), -mpmath.log1p(mpmath.exp(logits))], [k, count - k]
+                    ),
+                ),
+            )
 
 
 def matrices():

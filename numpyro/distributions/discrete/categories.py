@@ -17,7 +17,7 @@ import numpy as np
 from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions._special import FEW, log_sigmoid_difference, xlogy
-from numpyro.distributions.discrete.log_mass import log_multinomial
+from numpyro.distributions.discrete.log_mass import log_multinomial, surplus_of
 from numpyro.distributions.discrete.shared import (
     choose,
     mean_over_counts,
@@ -362,8 +362,8 @@ class _MultinomialBase(Distribution):
     def support(self) -> Any:
         return constraints.multinomial(self.total_count)
 
-    def _probs_and_logs(self) -> tuple[Any, Any]:
-        """Probabilities of the categories, and their logarithms, which have no derivative where they are infinite."""
+    def _probabilities(self) -> tuple[Any, ...]:
+        """Those of the categories, and their logarithms, which have no derivative where they are infinite."""
         raise NotImplementedError
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
@@ -374,7 +374,7 @@ class _MultinomialBase(Distribution):
         value, total = jnp.asarray(value), jnp.asarray(self.total_count)
         inside = ((value >= 0) & (value == jnp.floor(value))).all(-1) & (value.sum(-1) == total)
         counts = jnp.where(inside[..., None], value, 0).astype(jnp.result_type(float))
-        return jnp.where(inside, log_multinomial(counts, *self._probs_and_logs()), -jnp.inf)
+        return jnp.where(inside, log_multinomial(counts, *self._probabilities()), -jnp.inf)
 
     @property
     def mean(self) -> Any:
@@ -429,9 +429,10 @@ class MultinomialProbs(_MultinomialBase):
         """Log probabilities, finite for 0 too."""
         return jnp.log(clamp_probs(self.probs))
 
-    def _probs_and_logs(self) -> tuple[Any, Any]:
+    def _probabilities(self) -> tuple[Any, ...]:
         probs = jnp.asarray(self.probs, jnp.result_type(self.probs, float))
-        return probs, jnp.where(probs > 0, jnp.log(jnp.where(probs > 0, probs, 1.0)), -jnp.inf)
+        log_probs = jnp.where(probs > 0, jnp.log(jnp.where(probs > 0, probs, 1.0)), -jnp.inf)
+        return probs, log_probs, surplus_of(probs)
 
 
 class MultinomialLogits(_MultinomialBase):
@@ -467,7 +468,7 @@ class MultinomialLogits(_MultinomialBase):
         """Probabilities."""
         return jax.nn.softmax(jnp.asarray(self.logits, jnp.result_type(float)), -1)
 
-    def _probs_and_logs(self) -> tuple[Any, Any]:
+    def _probabilities(self) -> tuple[Any, ...]:
         logits = jnp.asarray(self.logits, jnp.result_type(float))
         return jax.nn.softmax(logits, -1), jax.nn.log_softmax(logits, -1)
 

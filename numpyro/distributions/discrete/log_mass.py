@@ -87,16 +87,28 @@ def _log_binomial_of_logits_jvp(primals: tuple[Any, ...], tangents: tuple[Any, .
     return log_binomial_of_logits(*primals), tangent
 
 
-def log_multinomial(counts: Any, probs: Any, log_probs: Any) -> Any:
+def log_multinomial(counts: Any, probs: Any, log_probs: Any, surplus: Any = 0.0) -> Any:
     """Log probability of the multinomial distribution.
 
     :param counts: non-negative whole numbers, of a floating dtype; the categories are along the last axis.
     :param probs: probabilities.
     :param log_probs: their logarithms.
+    :param surplus: by how much the sum of the probabilities exceeds 1.
     """
     total = counts.sum(-1, keepdims=True)
     terms = _log_category(counts, total, probs, log_probs) - _rest_of_factorial(counts)
-    return terms.sum(-1) - (counts.shape[-1] - 1) + _rest_of_factorial(total)[..., 0]
+    shift = (total[..., 0] + 1) * lax.stop_gradient(surplus) - (counts.shape[-1] - 1)
+    return terms.sum(-1) + shift + _rest_of_factorial(total)[..., 0]
+
+
+def surplus_of(probs: Any) -> Any:
+    """By how much probabilities sum to more than 1, to many digits: the leading ones of each are summed exactly.
+
+    >>> surplus_of(jnp.array([0.25, 0.75 + 2.0**-20])).item() * 2**20
+    1.0
+    """
+    leading = jnp.round(probs * 4096) / 4096
+    return (leading.sum(-1) - 1) + (probs - leading).sum(-1)
 
 
 @jax.custom_jvp
