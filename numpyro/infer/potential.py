@@ -318,6 +318,7 @@ def build_potential(
         info["observed"] = tuple(name for name, site in samples.items() if site["is_observed"])
         info["deterministic"] = tuple(name for name, site in recorded.items() if site["type"] == "deterministic")
         info["needs_key"] = _draws(recorded.values())
+        info["subsampled"] = [name for name, site in recorded.items() if _is_subsampled(site)]
         return {name: (site["value"], site["fn"].support) for name, site in latent.items()}
 
     abstract = jax.eval_shape(look)
@@ -338,6 +339,14 @@ def build_potential(
             stacklevel=2,
         )
     _check_given(given_values(init_strategy), sites)
+    if info["subsampled"]:
+        plates = ", ".join(map(repr, info["subsampled"]))
+        warnings.warn(
+            f"the model subsamples the plate(s) {plates}, so its density looks at one random subsample of the data, "
+            "the same one throughout, as if it stood for all of them. Use HMCECS, whose subsamples change, or leave "
+            "subsample_size out.",
+            stacklevel=2,
+        )
     return ModelPotential(
         model,
         sites,
@@ -369,11 +378,17 @@ def _draws(sites: Iterable[dict[str, Any]]) -> bool:
     for site in sites:
         if site["type"] == "prng_key":
             return True
-        if site["type"] == "plate" and len(site["args"]) >= 2 and site["args"][0] != site["args"][1]:
+        if _is_subsampled(site):
             return True
         if site["type"] in ("param", "mutable") and callable(next(iter(site["args"]), None)):
             return True
     return False
+
+
+def _is_subsampled(site: dict[str, Any]) -> bool:
+    """Whether a site of a trace is a plate whose indices were drawn."""
+    is_smaller = site["type"] == "plate" and len(site["args"]) >= 2 and site["args"][0] != site["args"][1]
+    return is_smaller and site["kwargs"].get("rng_key") is not None
 
 
 def _check_latent(latent: dict[str, dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -397,3 +398,19 @@ def test_latent_site_without_elements():
 
     with pytest.raises(ValueError, match=r"latent site 'x' has no element: its value has shape \(0,\)"):
         initialize_model(jax.random.key(0), empty)
+
+
+def test_a_density_of_one_subsample_is_warned_of():
+    def model(data):
+        x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+        with numpyro.plate("rows", 6, subsample_size=2):
+            numpyro.sample("y", dist.Normal(x, 1.0), obs=numpyro.subsample(data, event_dim=0))
+
+    def initialize(model):
+        return initialize_model(jax.random.PRNGKey(0), model, model_args=(jnp.arange(6.0),))
+
+    with pytest.warns(UserWarning, match="subsamples the plate.*'rows'.*HMCECS"):
+        initialize(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        initialize(handlers.substitute(model, data={"rows": jnp.array([1, 4])}))
