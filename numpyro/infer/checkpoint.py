@@ -84,9 +84,9 @@ def read(path: str | os.PathLike[str]) -> Any:
         loaded = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
         raise CheckpointError(
-            f"{path} is damaged, or no file that MCMC.save or a checkpoint has written: it is no archive of NumPy. Files "
-            "are written in one step, so look for what cut or changed it since. Go back to another copy, or remove the "
-            "file to begin anew."
+            f"{path} is damaged, or no file that MCMC.save or a checkpoint has written: it is no archive of NumPy. "
+            "Files are written in one step, so look for what cut or changed it since. Go back to another copy, or "
+            "remove the file to begin anew."
         ) from error
     if not isinstance(loaded, np.lib.npyio.NpzFile):
         raise CheckpointError(f"{path} holds a single array; it is no file that MCMC.save or a checkpoint has written.")
