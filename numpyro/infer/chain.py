@@ -14,15 +14,14 @@ program holds the gradient of the potential energy once:
 - ``STEP_SIZE``: try a step size with one leapfrog step.
 - ``RUN``: draw.
 
-A turn is made of small functions. One chain composes them with real branches and nested loops; many chains are advanced
-one leapfrog step at a time, all of them together, so that no chain waits for the longest trajectory of the others
-(Dance et al. 2025, *Efficiently Vectorized MCMC on Modern Accelerators*).
+A turn is made of small functions. One chain composes them with real branches and nested loops here; many chains are
+advanced together by :mod:`numpyro.infer.chains`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -33,12 +32,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro.infer.initialization import MAX_ATTEMPTS
-from numpyro.infer.integrator import Point
+from numpyro.infer.integrator import Hamiltonian, Point
 from numpyro.infer.metric import FlatSpace, multiply
 from numpyro.infer.random_words import derived_key, next_words, normal, uniform
-from numpyro.infer.trajectory import SEED_WORDS, Hamiltonian, Outcome, Trajectory, run
+from numpyro.infer.trajectory import SEED_WORDS, Outcome, Trajectory, run
 from numpyro.infer.warmup import BaseAdaptation
-from numpyro.util import identity, inner_programs
 
 __all__ = [
     "FAILED",
@@ -50,12 +48,10 @@ __all__ = [
     "HMCState",
     "Sampler",
     "strongly_typed",
+    "where",
 ]
 
 SEARCH, GIVEN, RESUME, STEP_SIZE, RUN, FAILED = range(6)
-
-_PATIENCE = 2
-"""Half of many chains wait before what follows the end of a branch is computed."""
 
 _ANY_FINITE = 1e30
 """Initial energy of an evaluation: whatever finite energy the trajectory finds is less, so its state is accepted."""
@@ -289,7 +285,7 @@ class Sampler:
         if self.adaptation.num_steps > 0:
             begins = (chain.phase == SEARCH) | (chain.phase == GIVEN)
             begun = self.adaptation.begin(gradient, adapt_state)
-            adapt_state = jax.tree.map(lambda a, b: a if a is b else _where(begins, a, b), begun, adapt_state)
+            adapt_state = jax.tree.map(lambda a, b: a if a is b else where(begins, a, b), begun, adapt_state)
         moved = state._replace(
             i=state.i + runs,
             z=position,
@@ -306,7 +302,7 @@ class Sampler:
         if self.find_step_size:
             searches = chain.phase == STEP_SIZE
             tried = self._try_step_size(chain, outcome.accept_prob)
-            settled = jax.tree.map(lambda a, b: _where(searches, a, b), tried, settled)
+            settled = jax.tree.map(lambda a, b: where(searches, a, b), tried, settled)
         return settled
 
     def _try_step_size(self, chain: Chain, accept_prob: jax.Array) -> Chain:
@@ -392,7 +388,7 @@ class Sampler:
         waits = final.phase == FAILED
         waiting = state._replace(i=state.i + 1, potential_energy=final.state.potential_energy, diverging=waits)
         waiting = waiting._replace(rng_key=final.state.rng_key)
-        return jax.tree.map(lambda a, b: _where(waits, a, b), waiting, final.state)
+        return jax.tree.map(lambda a, b: where(waits, a, b), waiting, final.state)
 
     def advance(
         self, chain: Chain, draws: dict[str, Any], arrays: Any, stop: Any, first: Any, thinning: Any
@@ -421,134 +417,6 @@ class Sampler:
 
         return strongly_typed(lax.while_loop(lambda carry: self.is_active(carry[0], stop), body, (chain, draws)))
 
-    def _one_gradient_after_another(self, arrays: Any) -> Sampler:
-        """The sampler whose gradients, of many chains, are computed one after the other if that is quicker.
-
-        A CPU adds up the gradient of gathered elements one by one. For many chains at once XLA makes that slower than
-        for one chain after the other: 140 microseconds rather than 87 for 32 times 919 observations in 85 groups. (Not
-        with several devices: data may be spread over them, and each gradient would be an exchange.)
-        """
-        if jax.default_backend() != "cpu" or jax.device_count() > 1:
-            return self
-        z = jax.ShapeDtypeStruct((self.space.size,), self.space.dtype)
-        if not _has_scatter(jax.make_jaxpr(self.potential_and_grad)(z, arrays).jaxpr):
-            return self
-        alone = jax.custom_batching.custom_vmap(lambda z, arrays: self.potential_and_grad(z, arrays))
-
-        @alone.def_vmap
-        def one_after_another(size: int, is_batched: Any, positions: jax.Array, arrays: Any) -> Any:
-            return lax.map(lambda z: self.potential_and_grad(z, arrays), positions), (True, True)
-
-        def potential_and_grad(z: jax.Array, arrays: Any, image: Any = identity) -> tuple[jax.Array, jax.Array]:
-            potential, gradient = alone(z, arrays)
-            return potential, image(gradient)
-
-        return replace(self, potential_and_grad=potential_and_grad)
-
-    def advance_together(
-        self, chains: Chain, draws: dict[str, Any], arrays: Any, stop: Any, first: Any, thinning: Any
-    ) -> tuple[Chain, dict[str, Any]]:
-        """:meth:`advance` for many chains, which stand along the first axis of ``chains`` and ``draws``.
-
-        What follows a branch, or a trajectory, is computed for all chains whether they need it or not. So the chains
-        that have come to an end wait for others, until they are a share of all, while the rest take further steps; but
-        the chain with the least iterations, for which all have to wait in the end, never waits.
-        """
-        trajectory = self.trajectory
-        numbers = jnp.arange(len(chains.phase))
-        patience = max(1, len(numbers) // _PATIENCE)
-        stepper = self._one_gradient_after_another(arrays)
-
-        def begin(chains: Chain, paths: Any = None) -> tuple[Chain, Any]:
-            chains = _for_those(jax.vmap(self.is_unprepared)(chains), lambda c: self.prepare(c, arrays), chains)
-            chains, starts = jax.vmap(self.propose)(chains)
-            return chains, jax.vmap(lambda c, s, p: self.start(c, s, arrays, p))(chains, starts, paths)
-
-        def step(chain: Chain, path: Any, moves: jax.Array) -> Any:
-            return trajectory.step(stepper.hamiltonian(chain.state, arrays), path, moves)
-
-        def merge(chain: Chain, path: Any) -> Any:
-            return trajectory.merge(self.hamiltonian(chain.state, arrays), path)
-
-        def turn_over(chains: Chain, paths: Any, done: jax.Array) -> Chain:
-            settled = _select(done, jax.vmap(lambda c, p: self.settle(c, trajectory.outcome(p)))(chains, paths), chains)
-            if self.adaptation.num_steps == 0:
-                return settled
-            adapts = done & jax.vmap(self.adapts)(chains)
-            adapted = _for_those(adapts, self.adapt, settled)
-            if not self.adaptation.renews:
-                return adapted
-            ends_window = jax.vmap(self.adaptation.ends_window)
-            ends = adapts & ends_window(settled.state.adapt_state, adapted.state.adapt_state)
-            return _for_those(ends, self.renew, adapted)
-
-        def are_active(chains: Chain) -> jax.Array:
-            return jax.vmap(lambda c: self.is_active(c, stop))(chains)
-
-        is_done, is_complete = jax.vmap(trajectory.is_done), jax.vmap(trajectory.is_complete)
-
-        def body(carry: tuple[Chain, Any, dict[str, Any], Any]) -> tuple[Chain, Any, dict[str, Any], Any]:
-            chains, paths, draws, is_first = carry
-            active = are_active(chains)
-            hindmost = jnp.argmin(jnp.where(active, chains.state.i, jnp.iinfo(jnp.int32).max))
-            is_hindmost = numbers == hindmost
-
-            def enough(waiting: jax.Array) -> jax.Array:
-                return jnp.sum(jnp.where(active & waiting, jnp.where(is_hindmost, patience, 1), 0)) >= patience
-
-            def grow(paths: Any) -> Any:
-                moving = active & ~is_done(paths)
-
-                def go(paths: Any) -> Any:
-                    return jax.vmap(step)(chains, paths, moving & ~is_complete(paths))
-
-                paths = lax.while_loop(lambda p: ~enough(moving & is_complete(p)), go, paths)
-                return _select(moving & is_complete(paths), jax.vmap(merge)(chains, paths), paths)
-
-            paths = lax.while_loop(lambda p: ~is_first & ~enough(is_done(p)), grow, paths)
-            done = active & ~is_first & is_done(paths)
-            chains = turn_over(chains, paths, done)
-            rows = jnp.where(done, jnp.maximum(chains.state.i - 1 - first, 0) // thinning, jnp.iinfo(jnp.int32).max)
-            draws = {
-                name: jax.tree.map(
-                    lambda buffer, value: buffer.at[numbers, rows].set(value, mode="drop"),
-                    buffer,
-                    attrgetter(name.removeprefix("."))(chains.state),
-                )
-                for name, buffer in draws.items()
-            }
-            chains, paths = _select((done | is_first) & are_active(chains), begin(chains, paths), (chains, paths))
-            return chains, paths, draws, jnp.zeros((), bool)
-
-        # The first turn of the loop only begins: a trajectory begins by the same code wherever a run was interrupted,
-        # so that its draws do not depend on that to the last bit.
-        paths = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(begin, chains)[1])
-        carry = (chains, paths, draws, jnp.ones((), bool))
-        chains, _, draws, _ = lax.while_loop(lambda carry: jnp.any(are_active(carry[0])), body, carry)
-        return strongly_typed((chains, draws))
-
-
-def _select(condition: jax.Array, new: Any, old: Any) -> Any:
-    """``new`` for the chains that satisfy ``condition``, ``old`` for the others."""
-    return jax.tree.map(lambda a, b: a if a is b else _where(condition, a, b), new, old)
-
-
-def _has_scatter(jaxpr: Any) -> bool:
-    """Whether a program adds to, or writes at, places that are computed."""
-    return any(
-        equation.primitive.name.startswith("scatter") or any(map(_has_scatter, inner_programs(equation)))
-        for equation in jaxpr.eqns
-    )
-
-
-def _for_those(condition: jax.Array, fn: Callable[[Any], Any], operand: Any) -> Any:
-    """``fn`` for the chains that satisfy ``condition``; not even computed if there are none."""
-
-    def apply(operand: Any) -> Any:
-        return jax.tree.map(lambda a, b: _where(condition, a, b), jax.vmap(fn)(operand), operand)
-
-    return lax.cond(jnp.any(condition), apply, lambda x: x, operand)
-
 
 def strongly_typed(tree: Any) -> Any:
     """The same values with types that do not depend on how they were made: what comes out of the compiled loop goes
@@ -560,7 +428,7 @@ def strongly_typed(tree: Any) -> Any:
     return jax.tree.map(strong, tree)
 
 
-def _where(condition: jax.Array, a: Any, b: Any) -> Any:
+def where(condition: jax.Array, a: Any, b: Any) -> Any:
     """``jnp.where`` along leading axes, for random keys too."""
     rank = max(jnp.ndim(a), jnp.ndim(b))
     condition = jnp.reshape(condition, jnp.shape(condition) + (1,) * (rank - jnp.ndim(condition)))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 import math
 from typing import Any
 import warnings
@@ -25,6 +25,7 @@ from jax.flatten_util import ravel_pytree
 import jax.numpy as jnp
 
 from numpyro.infer.chain import FAILED, GIVEN, SEARCH, Chain, HMCState, Sampler, strongly_typed
+from numpyro.infer.chains import advance_together
 from numpyro.infer.compilation import quickly_compiled
 from numpyro.infer.fisher import FisherAdaptation, LowRankFisherAdaptation
 from numpyro.infer.initialization import init_to_uniform, uniform_radius
@@ -65,7 +66,7 @@ class HMCProgram(Program):
     @cached_property
     def advance_together(self) -> Any:
         """The same for many chains."""
-        return quickly_compiled(self.sampler.advance_together, donate_argnums=(1,))
+        return quickly_compiled(partial(advance_together, self.sampler), donate_argnums=(1,))
 
     def begin(self, rng_key: Any, init_params: Any, arrays: Any) -> HMCState:
         sampler, zero = self.sampler, jnp.zeros((), jnp.int32)

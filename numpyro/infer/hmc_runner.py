@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro.infer.chain import FAILED, GIVEN, RESUME, SEARCH, Chain
+from numpyro.infer.chains import advance_together
 from numpyro.infer.compilation import quickly_compiled
 from numpyro.infer.fields import site_of, without_sites
 from numpyro.infer.hmc import HMC
@@ -132,7 +133,7 @@ class HMCRunner(Runner):
         if key not in self.program.compiled:
             advance = self.sampler.advance
             if self.method == "parallel":
-                together = self.sampler.advance_together
+                together: Any = partial(advance_together, self.sampler)
                 if jax.default_backend() == "cpu":
                     # A step costs a core as much for each chain, whether they make it together or by themselves.
                     together = lambda chains, draws, *rest: lax.map(lambda c: advance(*c, *rest), (chains, draws))

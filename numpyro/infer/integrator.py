@@ -21,7 +21,15 @@ import jax
 from jax.flatten_util import ravel_pytree
 import jax.numpy as jnp
 
-__all__ = ["IntegratorState", "Point", "euclidean_kinetic_energy", "leapfrog", "value_and_grad", "velocity_verlet"]
+__all__ = [
+    "Hamiltonian",
+    "IntegratorState",
+    "Point",
+    "euclidean_kinetic_energy",
+    "leapfrog",
+    "value_and_grad",
+    "velocity_verlet",
+]
 
 
 class IntegratorState(NamedTuple):
@@ -48,6 +56,22 @@ class Point(NamedTuple):
     position: jax.Array
     momentum: jax.Array
     gradient: jax.Array
+
+
+class Hamiltonian(NamedTuple):
+    """A Hamiltonian on flat vectors.
+
+    :param potential_and_grad: potential energy and gradient at a position.
+    :param kinetic: kinetic energy of a momentum.
+    :param velocity: its derivative.
+    :param is_euclidean: whether the kinetic energy of ``p`` is ``p . p / 2``, so that inner products of momenta tell
+        whether a pair of states turns back.
+    """
+
+    potential_and_grad: Callable[[jax.Array], tuple[jax.Array, jax.Array]]
+    kinetic: Callable[[jax.Array], jax.Array]
+    velocity: Callable[[jax.Array], jax.Array]
+    is_euclidean: bool = False
 
 
 def value_and_grad(

@@ -5,7 +5,7 @@
 
 A trajectory is written as small parts: ``start`` it, take one leapfrog ``step``, ``merge`` when a branch is complete,
 until it is ``done``. :func:`run` composes them with nested loops, which is quickest for one chain; many chains in step
-are advanced part by part instead (:mod:`numpyro.infer.chain`).
+are advanced part by part instead (:mod:`numpyro.infer.chains`).
 
 The no-U-turn trajectory doubles until it turns back. It is built without recursion: of the states of a branch only
 those are kept at which an open subtree begins, at most one for each level (Phan, Pradhan and Jankowiak 2019,
@@ -18,7 +18,6 @@ Hamiltonian Monte Carlo*, appendix A (multinomial sampling, biased progressive s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -27,36 +26,14 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro.infer.integrator import Point, leapfrog
-from numpyro.infer.metric import inner_products
+from numpyro.infer.integrator import Hamiltonian, Point, leapfrog
 from numpyro.infer.random_words import hashed_uniform
+from numpyro.infer.termination import TURNED, Rows, any_turns, last_pair, subtrees_turn, with_row
 
-__all__ = ["SEED_WORDS", "HMCTrajectory", "Hamiltonian", "NUTSTrajectory", "Outcome", "Proposal", "run"]
+__all__ = ["SEED_WORDS", "HMCTrajectory", "NUTSTrajectory", "Outcome", "Proposal", "run"]
 
 SEED_WORDS = 3
 """Random words that a trajectory needs: two to hash with a counter, one for directions."""
-
-_SMALL = 512
-"""Bytes up to which an array is small to XLA's CPU runtime (``execute_sequential_buffer_threshold``)."""
-
-_ROW_SIZE = 64
-"""Size of vectors from which a row is written in place rather than selected among all."""
-
-
-class Hamiltonian(NamedTuple):
-    """A Hamiltonian on flat vectors.
-
-    :param potential_and_grad: potential energy and gradient at a position.
-    :param kinetic: kinetic energy of a momentum.
-    :param velocity: its derivative.
-    :param is_euclidean: whether the kinetic energy of ``p`` is ``p . p / 2``, so that inner products of momenta tell
-        whether a pair of states turns back.
-    """
-
-    potential_and_grad: Callable[[jax.Array], tuple[jax.Array, jax.Array]]
-    kinetic: Callable[[jax.Array], jax.Array]
-    velocity: Callable[[jax.Array], jax.Array]
-    is_euclidean: bool = False
 
 
 class Proposal(NamedTuple):
@@ -129,44 +106,6 @@ def run(trajectory: Trajectory, hamiltonian: Hamiltonian, state: Any) -> Outcome
 
 _LOG_WEIGHT, _POTENTIAL, _ENERGY, _ERROR, _ACCEPT, _KINETIC = range(6)
 
-_TURNED = -1
-"""What the search for a subtree that turns back ends with if it finds one."""
-
-
-class _Rows(NamedTuple):
-    """Rows of three vectors each: in one array, or in an array for each vector if that makes them small.
-
-    XLA's CPU runtime runs a program one operation after the other, without looking for what it could do at the same
-    time, if all of the arrays in it are small: 1 microsecond for a step of 10 parameters rather than 1.7.
-    """
-
-    arrays: tuple[jax.Array, ...]
-
-    @classmethod
-    def empty(cls, count: int, vector: jax.Array) -> _Rows:
-        """Rows of zeros, of vectors like this one."""
-        if count * vector.nbytes <= _SMALL < 3 * count * vector.nbytes:
-            return cls((jnp.zeros((count, vector.size), vector.dtype),) * 3)
-        return cls((jnp.zeros((count, 3, vector.size), vector.dtype),))
-
-    @property
-    def num_rows(self) -> int:
-        return self.arrays[0].shape[0]
-
-    def entry(self, row: Any, part: int) -> jax.Array:
-        """A vector of a row."""
-        if len(self.arrays) == 3:
-            return lax.dynamic_index_in_dim(self.arrays[part], row, 0, keepdims=False)
-        array = self.arrays[0]
-        start = (row, np.int32(part), np.int32(0))
-        return lax.dynamic_slice(array, start, (1, 1, array.shape[-1])).ravel()
-
-    def replaced(self, row: Any, *vectors: jax.Array) -> _Rows:
-        """The rows with another one in its place."""
-        if len(self.arrays) == 3:
-            return _Rows(tuple(_with_row(*pair, row) for pair in zip(self.arrays, vectors, strict=True)))
-        return _Rows((_with_row(self.arrays[0], jnp.stack(vectors), row),))
-
 
 class _Branch(NamedTuple):
     """A subtree of NUTS in the making.
@@ -183,7 +122,7 @@ class _Branch(NamedTuple):
         energy error of the last state, sum of the acceptance probabilities of the whole trajectory, kinetic energy of
         the last state.
     :param size: number of its states.
-    :param found: what the search for a subtree that turns back ended with: ``_TURNED`` if it found one.
+    :param found: what the search for a subtree that turns back ended with: ``TURNED`` if it found one.
     :param checkpoints: for each open subtree, as rows: momentum of its first state, sum of momenta up to and with that,
         momentum before that; the last row is scratch.
     """
@@ -195,7 +134,7 @@ class _Branch(NamedTuple):
     scalars: jax.Array
     size: jax.Array
     found: jax.Array
-    checkpoints: _Rows
+    checkpoints: Rows
 
 
 class _Tree(NamedTuple):
@@ -245,7 +184,7 @@ class NUTSTrajectory:
     ) -> _Tree:
         zeros, zero = jnp.zeros_like(point.momentum), jnp.zeros_like(energy)
         # A row is written before it is read.
-        checkpoints = _Rows.empty(max(self.max_tree_depth, 2), zeros) if earlier is None else earlier.branch.checkpoints
+        checkpoints = Rows.empty(max(self.max_tree_depth, 2), zeros) if earlier is None else earlier.branch.checkpoints
         count = jnp.zeros((), jnp.int32)
         scalars = jnp.stack([zero, potential, energy, zero, zero, zero])
         place = point.position, point.gradient
@@ -279,7 +218,7 @@ class NUTSTrajectory:
         step_size = jnp.where(self._direction(tree) == 1, tree.step_size, -tree.step_size)
         end, potential = leapfrog(hamiltonian.potential_and_grad, hamiltonian.velocity, step_size, branch.end)
         previous, last = branch.end.momentum, end.momentum
-        kinetic, pair_turns = _last_pair(hamiltonian, previous, last, branch.scalars[_KINETIC])
+        kinetic, pair_turns = last_pair(hamiltonian, previous, last, branch.scalars[_KINETIC])
         energy = potential + kinetic
         error = energy - tree.initial_energy
         error = jnp.where(jnp.isnan(error), jnp.inf, error)
@@ -301,10 +240,10 @@ class NUTSTrajectory:
             is_even, pair_turns = is_even & moves, pair_turns & moves
         row = jnp.where(is_even, lax.population_count(leaf), branch.checkpoints.num_rows - 1)
         checkpoints = branch.checkpoints.replaced(row, last, momentum_sum, previous)
-        level = jnp.where(is_even, 0, jnp.where(pair_turns, _TURNED, 1))
+        level = jnp.where(is_even, 0, jnp.where(pair_turns, TURNED, 1))
         if moves is not None:
             level = jnp.where(moves, level, 0)
-        found = self._search(hamiltonian, checkpoints, leaf, last, momentum_sum, level)
+        found = subtrees_turn(hamiltonian, checkpoints, leaf, last, momentum_sum, level)
         after = end, position, gradient, momentum_sum, scalars, leaf + 1, found
         if moves is not None:
             # The rows can stay as they are: where nothing moves, the scratch row was written.
@@ -312,45 +251,9 @@ class NUTSTrajectory:
         branch = _Branch(*after, checkpoints)
         return tree._replace(branch=branch)
 
-    def _search(
-        self,
-        hamiltonian: Hamiltonian,
-        checkpoints: _Rows,
-        leaf: jax.Array,
-        last: jax.Array,
-        total: jax.Array,
-        level: jax.Array,
-    ) -> jax.Array:
-        """``_TURNED`` if one of the subtrees that the state with number ``leaf`` completes turns back.
-
-        ``level`` is what is known of its pair: 0 if it completes none, 1 if the pair does not turn back, or
-        ``_TURNED``.
-
-        As many subtrees end at ``leaf`` as its binary number has trailing ones, of 2, 4, 8 states and so on. They begin
-        at the most recent checkpoints; where one begins, the second half of the next larger one begins.
-        """
-
-        def body(level: jax.Array) -> jax.Array:
-            row = lax.population_count(leaf) - 1 - level
-            entry = checkpoints.entry
-            first, sum_at_first = entry(row, 0), entry(row, 1)
-            middle, sum_at_middle, previous = (entry(row + 1, part) for part in range(3))
-            turns = _any_turns(
-                hamiltonian,
-                (first, last, total - sum_at_first + first),
-                (first, middle, sum_at_middle - sum_at_first + first),
-                (previous, last, total - sum_at_middle + middle + previous),
-            )
-            return jnp.where(turns, _TURNED, level + 1)
-
-        def goes_on(level: jax.Array) -> jax.Array:
-            return (level > 0) & ((lax.shift_right_logical(leaf, jnp.maximum(level, 0)) & 1) == 1)
-
-        return lax.while_loop(goes_on, body, level.astype(leaf.dtype))
-
     def _is_refused(self, branch: _Branch) -> jax.Array:
         """Whether the branch turns back or diverges."""
-        return (branch.found == _TURNED) | (branch.scalars[_ERROR] > self.max_delta_energy)
+        return (branch.found == TURNED) | (branch.scalars[_ERROR] > self.max_delta_energy)
 
     def is_complete(self, tree: _Tree) -> jax.Array:
         branch = tree.branch
@@ -365,7 +268,7 @@ class NUTSTrajectory:
         )
         first, last = branch.checkpoints.entry(np.int32(0), 0), branch.end.momentum
         momentum_sum = tree.momentum_sum + branch.momentum_sum
-        turning = _any_turns(
+        turning = any_turns(
             hamiltonian,
             (far, last, momentum_sum),
             (far, first, tree.momentum_sum + first),
@@ -384,7 +287,7 @@ class NUTSTrajectory:
         )
         log_weight = jnp.logaddexp(log_weight, branch_log_weight)
         tree = tree._replace(
-            ends=jax.tree.map(lambda ends, end: _with_row(ends, end, direction), tree.ends, branch.end),
+            ends=jax.tree.map(lambda ends, end: with_row(ends, end, direction), tree.ends, branch.end),
             position=position,
             gradient=gradient,
             momentum_sum=momentum_sum,
@@ -475,40 +378,6 @@ class HMCTrajectory:
 
     def outcome(self, path: _Path) -> Outcome:
         return Outcome(path.proposal, path.num_steps, path.accept_prob, path.diverging)
-
-
-def _any_turns(hamiltonian: Hamiltonian, *spans: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-    """The generalised no-U-turn criterion (Betancourt 2017, eq. 4 of appendix A.4.2), for any of some spans.
-
-    A span is given by its first and its last momentum and ``rho``, the sum of all of its momenta.
-    """
-    velocity = hamiltonian.velocity
-    products = [inner_products([velocity(first), velocity(last)], rho) for first, last, rho in spans]
-    return jnp.any(jnp.concatenate(products) <= 0)
-
-
-def _last_pair(
-    hamiltonian: Hamiltonian, previous: jax.Array, last: jax.Array, previous_kinetic: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Kinetic energy of the last state, and whether it and the state before turn back.
-
-    With ``p`` as the velocity of ``p`` the criterion for the pair ``p, q`` is ``p . q <= -min(p . p, q . q)``: given
-    both kinetic energies it takes one inner product more.
-    """
-    if not hamiltonian.is_euclidean:
-        return hamiltonian.kinetic(last), _any_turns(hamiltonian, (previous, last, previous + last))
-    square, product = inner_products([last, previous], last)
-    kinetic = 0.5 * square
-    return kinetic, product + 2 * jnp.minimum(kinetic, previous_kinetic) <= 0
-
-
-def _with_row(rows: jax.Array, new: jax.Array, index: jax.Array) -> jax.Array:
-    """``rows`` with ``new`` at ``index``. Few numbers are selected, since of many chains each has an index of its own,
-    and a scatter writes one after another."""
-    if new.shape[-1] >= _ROW_SIZE:
-        return lax.dynamic_update_index_in_dim(rows, new, index, 0)
-    here = jnp.arange(rows.shape[0]) == index
-    return jnp.where(here.reshape((-1,) + (1,) * new.ndim), new, rows)
 
 
 def _choose(condition: jax.Array, new: Any, old: Any) -> Any:

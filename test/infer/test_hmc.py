@@ -22,9 +22,10 @@ import numpyro.distributions as dist
 from numpyro.infer import HMC, MCMC, NUTS, init_to_median, init_to_value
 from numpyro.infer.hmc import hmc
 from numpyro.infer.hmc_util import IntegratorState, build_tree, euclidean_kinetic_energy, velocity_verlet
-from numpyro.infer.integrator import Point, leapfrog
+from numpyro.infer.integrator import Hamiltonian, Point, leapfrog
 from numpyro.infer.random_words import derived_key, hashed_uniform, key_data, next_words, normal, uniform
-from numpyro.infer.trajectory import _TURNED, Hamiltonian, HMCTrajectory, NUTSTrajectory
+from numpyro.infer.termination import TURNED, any_turns, last_pair
+from numpyro.infer.trajectory import HMCTrajectory, NUTSTrajectory
 
 
 def run(kernel, *args, num_warmup=400, num_samples=1500, num_chains=1, seed=0, fields=(), **kwargs):
@@ -201,6 +202,35 @@ def first_turning_state(momenta):
     return None
 
 
+def test_a_span_turns_back_if_a_velocity_at_an_end_points_against_the_sum_of_momenta():
+    scale = jnp.array([0.5, 2.0, 1.0])
+    hamiltonian = Hamiltonian(lambda z: (0.0, z), lambda r: 0.5 * r @ (scale * r), lambda r: scale * r)
+    random = np.random.default_rng(0)
+    answers = []
+    for _ in range(50):
+        spans = random.normal(size=(2, 3, 3)).astype(np.float32) + 0.5
+        turning = [np.dot(scale * first, rho) <= 0 or np.dot(scale * last, rho) <= 0 for first, last, rho in spans]
+        answers.append(bool(any_turns(hamiltonian, *map(tuple, spans))))
+        assert answers[-1] == any(turning)
+        assert bool(any_turns(hamiltonian, tuple(spans[0]))) == turning[0]
+    assert len(set(answers)) == 2
+
+
+def test_a_pair_needs_one_inner_product_where_momenta_are_velocities():
+    kinetic, velocity = lambda r: 0.5 * r @ r, lambda r: r
+    general, quick = (Hamiltonian(lambda z: (0.0, z), kinetic, velocity, is_quick) for is_quick in (False, True))
+    random = np.random.default_rng(0)
+    answers = []
+    for _ in range(50):
+        previous, last = random.normal(size=(2, 2)).astype(np.float32)
+        energy, turns = last_pair(general, previous, last, kinetic(previous))
+        quick_energy, quick_turns = last_pair(quick, previous, last, kinetic(previous))
+        answers.append(bool(turns))
+        assert bool(quick_turns) == answers[-1]
+        assert_allclose(quick_energy, energy, rtol=1e-6)
+    assert len(set(answers)) == 2
+
+
 @pytest.mark.parametrize("is_euclidean", [False, True])
 def test_a_branch_stops_at_the_first_subtree_that_turns_back(is_euclidean):
     precision = jnp.array([1.0, 7.0, 40.0])
@@ -223,7 +253,7 @@ def test_a_branch_stops_at_the_first_subtree_that_turns_back(is_euclidean):
             return point, point.momentum
 
         _, momenta = jax.lax.scan(step, Point(z, r, gradient), length=2**depth)
-        return tree.branch.size, tree.branch.found == _TURNED, momenta
+        return tree.branch.size, tree.branch.found == TURNED, momenta
 
     random = np.random.default_rng(0)
     sizes = []
