@@ -15,8 +15,7 @@ import scipy.special
 import scipy.stats
 
 import numpyro.distributions as dist
-from numpyro.distributions import directional
-from numpyro.distributions.directional import log_I1
+from numpyro.distributions.directional import log_I1, projected_normal
 
 
 @pytest.mark.parametrize("concentration", [1e-3, 0.5, 30.0, 150.0, 1e5])
@@ -212,7 +211,7 @@ def test_derivatives_of_the_radial_integral_on_both_sides(power):
         return mp.gamma(n + 1) * mp.exp(mp.mpf(t) ** 2 / 4) * mp.pcfd(-n - 1, -mp.mpf(t))
 
     with double_precision():
-        slope = jax.grad(lambda t: directional._log_radial_integral(t, power))
+        slope = jax.grad(lambda t: projected_normal._log_radial_integral(t, power))
         found = jax.jit(lambda t: (jax.vmap(slope)(t), jax.vmap(jax.grad(slope))(t)))(t)
     with mp.workdps(40):
         slopes = [power * integral(power - 1, v) / integral(power, v) for v in t.tolist()]

@@ -17,7 +17,7 @@ from numpyro.distributions.directional import VonMises
 from numpyro.distributions.distribution import Distribution, ExpandedDistribution
 from numpyro.distributions.kl.dispatch import kl_divergence, known_same, no_closed_form, register, rule_for
 from numpyro.distributions.truncated import TruncatedPolyaGamma
-from numpyro.distributions.truncated.truncation import Truncation
+from numpyro.distributions.truncated.truncation import _Truncation
 
 __all__ = ["ends", "given_support", "statistics"]
 
@@ -84,13 +84,13 @@ def _unwrapped(d: Any) -> Any:
     return d
 
 
-def _log_mass(d: Truncation) -> Any:
+def _log_mass(d: _Truncation) -> Any:
     """Logarithm of the share of the base that is left."""
     _, _, line, low, high = d._standard()
     return line.log_mass(low, high)
 
 
-@register(Distribution, Truncation)
+@register(Distribution, _Truncation)
 def _from_truncated(p: Any, q: Any) -> Any:
     """As from the whole base of q, but for the mass that is left of it."""
     return given_support(p, q, kl_divergence(p, q.base_dist) + _log_mass(q))
@@ -102,7 +102,7 @@ def _is_same_base(p: Any, q: Any) -> bool:
     return type(p) is type(q) and bool(names) and all(known_same(getattr(p, x), getattr(q, x)) for x in names)
 
 
-@register(Truncation, Distribution)
+@register(_Truncation, Distribution)
 def _of_truncated(p: Any, q: Any) -> Any:
     """The whole base of p may be q; else p is one distribution among others."""
     if _is_same_base(p.base_dist, q):
@@ -114,7 +114,7 @@ def _of_truncated(p: Any, q: Any) -> Any:
     return rule(p, q)
 
 
-@register(Truncation, Truncation)
+@register(_Truncation, _Truncation)
 def _truncations(p: Any, q: Any) -> Any:
     """Of one distribution, a comparison of masses."""
     if not _is_same_base(p.base_dist, q.base_dist):

@@ -15,12 +15,12 @@ from numpyro.distributions._special import log_indicator
 from numpyro.distributions._tails import unwrapped
 from numpyro.distributions.continuous import Gamma
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.truncated.truncation import Truncation
+from numpyro.distributions.truncated.truncation import _Truncation
 
 __all__ = ["LeftTruncatedGamma", "RightTruncatedGamma", "TruncatedGamma", "TwoSidedTruncatedGamma"]
 
 
-class _TruncatedGamma(Truncation):
+class _TruncatedGamma(_Truncation):
     supported_types = (Gamma,)
 
     def log_prob(self, value: Any) -> Any:

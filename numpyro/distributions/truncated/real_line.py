@@ -10,7 +10,7 @@ from typing import Any
 from numpyro.distributions import constraints
 from numpyro.distributions.continuous import Cauchy, Normal
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.truncated.truncation import Truncation
+from numpyro.distributions.truncated.truncation import _Truncation
 
 __all__ = [
     "LeftTruncatedDistribution",
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class LeftTruncatedDistribution(Truncation):
+class LeftTruncatedDistribution(_Truncation):
     r"""A distribution given that its variable is at least ``low``.
 
     .. math:: p(x) = \frac{f(x)}{1 - F(a)}, \quad x \ge a
@@ -51,7 +51,7 @@ class LeftTruncatedDistribution(Truncation):
         return constraints.greater_than_eq(self.low)
 
 
-class RightTruncatedDistribution(Truncation):
+class RightTruncatedDistribution(_Truncation):
     r"""A distribution given that its variable is at most ``high``.
 
     .. math:: p(x) = \frac{f(x)}{F(b)}, \quad x \le b
@@ -79,7 +79,7 @@ class RightTruncatedDistribution(Truncation):
         return constraints.less_than_eq(self.high)
 
 
-class TwoSidedTruncatedDistribution(Truncation):
+class TwoSidedTruncatedDistribution(_Truncation):
     r"""A distribution given that its variable lies between ``low`` and ``high``.
 
     .. math:: p(x) = \frac{f(x)}{F(b) - F(a)}, \quad a \le x \le b

@@ -28,7 +28,7 @@ from numpyro.distributions.continuous import (
 from numpyro.distributions.distribution import Distribution
 
 
-class Truncation(Distribution):
+class _Truncation(Distribution):
     """A distribution given that its variable lies between ``low`` and ``high``, one of which may be missing."""
 
     pytree_data_fields = ("base_dist",)
