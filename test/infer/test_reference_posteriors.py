@@ -211,7 +211,9 @@ def test_local_level():
         np.exp(np.linspace(-3.0, 2.0, 80)),
         np.exp(np.linspace(-3.5, 1.5, 80)),
     )
-    assert_moments(draw(model, target_accept_prob=0.9), {"level": level, "drift": drift, "noise": noise})
+    # The errors of standard deviations are skewed: with 2000 draws a chain one key in five was 4.5 from the reference.
+    draws = draw(model, num_samples=8000, target_accept_prob=0.9)
+    assert_moments(draws, {"level": level, "drift": drift, "noise": noise})
 
 
 def test_gaussian_process():
