@@ -117,9 +117,9 @@ class _Form(NamedTuple):
         return cls(power, g, b * power_of_two(power, c.dtype), m * power_of_two(-power, c.dtype))
 
     def y(self, x: Any) -> Any:
-        """The least of this and the largest number: so no compiler contracts it into what it is used for, where it
-        would differ by its rounding."""
-        return jnp.minimum(x * self.g, float(jnp.finfo(x.dtype).max))
+        """The larger of this and 0: so no compiler contracts it into what it is used for, where it would differ by its
+        rounding."""
+        return jnp.maximum(x * self.g, 0.0)
 
 
 def _kernel(exponent: Any, c: Any, rate: Any, x: Any, constant: Any = 0.0) -> Any:

@@ -130,7 +130,8 @@ class GaussianCopula(Distribution):
     def log_prob(self, value: Any) -> Any:
         inside = self.marginal_dist.support(value)
         safe = jnp.where(inside, value, self.marginal_dist.support.feasible_like(jnp.asarray(value)))
-        scores = normal_score(self.marginal_dist, safe)
+        # At an end of the marginal support a score is infinite: its square is not to be subtracted from another.
+        scores = jnp.clip(normal_score(self.marginal_dist, safe), -1e15, 1e15)
         dependence = self.base_dist.log_prob(scores) - sum_rightmost(_log_normal(scores), 1)
         density = dependence + sum_rightmost(jnp.broadcast_to(self.marginal_dist.log_prob(safe), scores.shape), 1)
         return jnp.where(jnp.all(inside, -1), density, -jnp.inf)

@@ -13,6 +13,7 @@ import sys
 
 from distributions.examples import EXAMPLES
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -32,6 +33,9 @@ NOT_MINUS_INFINITY = {
     "VonMises": "the density has a period, so that data may be given in any turn",
 }
 
+#: Those whose support is written as the positive numbers, but whose density has a limit at 0, which it takes there.
+DENSITY_AT_ZERO = {"Exponential", "FoldedDistribution", "Gompertz", "HalfCauchy", "HalfNormal"}
+
 
 def compiled(function):
     """Compile without optimisation: the programs run once."""
@@ -46,13 +50,14 @@ def inside_and_outside(example):
         value = np.asarray(jax.jit(lambda d, key: d.sample(key))(example.at_point(), jax.random.key(2)))
     value = value.astype(np.float32)
     turned = value[..., ::-1] + 0.25 if value.ndim else value + 0.25
-    beyond = [value - 1000.0, value + 1000.0, -value - 0.5, 2 * value + 0.5, turned]
+    beyond = [value - 1000.0, value + 1000.0, -value - 0.5, 2 * value + 0.5, 0 * value, turned]
     return np.stack([value, *beyond]).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", [name for name in BY_NAME if "Unit" not in name])
 def test_outside_the_support_the_log_density_is_minus_infinity(name):
-    """Under jit: with validation for every class, without it for numbers and counts. Gradients stay finite."""
+    """Under jit: with validation for every class, without it for numbers and counts. Gradients stay finite. An infinite
+    number has no density, although it may be called positive."""
     example = BY_NAME[name]
     values = inside_and_outside(example)
     moving = {key: example.point[key] for key in example.differentiable}
@@ -67,15 +72,21 @@ def test_outside_the_support_the_log_density_is_minus_infinity(name):
         gradient, plain = jax.vmap(jax.grad(at, has_aux=True), (None, 0))(moving, values)
         with validation_enabled():
             d = example.constructor(**moving, **still)
-            return gradient, plain, d.log_prob(values), d.support(values)
+            checks = d.log_prob(values), d.support(values)
+        d = example.constructor(**moving, **still)
+        infinite = [] if d.is_discrete else [d.log_prob(jnp.full(d.shape(), x)) for x in (jnp.inf, -jnp.inf)]
+        return gradient, plain, *checks, infinite
 
-    gradient, plain, checked, inside = jax.tree.map(np.asarray, program(moving, values))
+    gradient, plain, checked, inside, infinite = jax.tree.map(np.asarray, program(moving, values))
     assert inside[0]
     reason = NOT_MINUS_INFINITY.get(example.cls.__name__)
     assert np.all(checked[~inside] == -np.inf) or reason, "with validation"
     np.testing.assert_allclose(checked[inside], plain[inside], rtol=1e-5)
+    if example.cls.__name__ in DENSITY_AT_ZERO:
+        inside = inside | (values == 0)
     if not example.at_point().event_shape and not reason:
         assert np.all(plain[~inside] == -np.inf), "without validation"
+        assert all(x == -np.inf for x in infinite), "of infinite numbers"
     assert not np.any(np.isnan(plain))
     # Inside, a density may be too small for a number.
     for parameter, slopes in gradient.items():

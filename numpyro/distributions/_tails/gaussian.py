@@ -141,7 +141,7 @@ def log_ndtri(log_p: Any) -> Any:
     def mended() -> Any:
         # log_ndtr is concave, and the start lies left of the root.
         z = root(lambda z: log_ndtr(z) - far_p, -jnp.sqrt(-2 * far_p), 4)
-        return jnp.where(far, z, near)
+        return jnp.where(log_p == -jnp.inf, -jnp.inf, jnp.where(far, z, near))
 
     return lax.cond(jnp.any(far), mended, lambda: near)
 

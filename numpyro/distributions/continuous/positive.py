@@ -434,7 +434,8 @@ class Weibull(Distribution):
         )
 
     def log_prob(self, value: Any) -> Any:
-        k, inside = self.concentration, jnp.asarray(value) >= 0
+        value = jnp.asarray(value)
+        k, inside = self.concentration, (value >= 0) & (value < jnp.inf)
         z = jnp.where(inside, value, 1.0) / self.scale
         # As well as z ** k, of a z that is rounded; XLA's power is no vector operation, its exponential is one.
         power = jnp.exp(k * jnp.log(jnp.where(z > 0, z, 1.0))) * (z > 0)
@@ -615,7 +616,8 @@ class Gompertz(Distribution):
         return jnp.log1p(draws / self.concentration) / self.rate
 
     def log_prob(self, value: Any) -> Any:
-        scaled = self.rate * jnp.maximum(value, 0.0)
+        # The exponential of 1e4 is infinite already, and an infinite value is not to be subtracted from that.
+        scaled = jnp.clip(self.rate * jnp.maximum(value, 0.0), max=1e4)
         kernel = scaled - self.concentration * jnp.expm1(scaled)
         log_scale = jnp.log(self.concentration) + jnp.log(self.rate)
         return kernel + log_scale + log_indicator(jnp.asarray(value) >= 0)

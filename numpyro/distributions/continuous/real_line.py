@@ -450,7 +450,8 @@ class Gumbel(_LocationScale):
         return self.loc + self.scale * jax.random.gumbel(key, self.shape(sample_shape))
 
     def log_prob(self, value: Any) -> Any:
-        z = self._standardized(value)
+        # The exponential of 1e4 is infinite already, and an infinite value is not to be subtracted from that.
+        z = jnp.maximum(self._standardized(value), -1e4)
         return -(z + jnp.exp(-z)) - jnp.log(self.scale)
 
     def cdf(self, value: Any) -> Any:

@@ -15,13 +15,14 @@ from numpyro.distributions._special import log_indicator
 from numpyro.distributions._tails import unwrapped
 from numpyro.distributions.continuous import Gamma
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.truncated.truncation import _Truncation
+from numpyro.distributions.truncated.truncation import _LeftTruncation, _Truncation, _TwoSidedTruncation
 
 __all__ = ["LeftTruncatedGamma", "RightTruncatedGamma", "TruncatedGamma", "TwoSidedTruncatedGamma"]
 
 
 class _TruncatedGamma(_Truncation):
     supported_types = (Gamma,)
+    takes_others = False
 
     def log_prob(self, value: Any) -> Any:
         # Not as of a general base: the log density of a gamma has finite derivatives at any number, and a value costs
@@ -33,7 +34,7 @@ class _TruncatedGamma(_Truncation):
         return log_density + log_indicator(self._inside(value))
 
 
-class LeftTruncatedGamma(_TruncatedGamma):
+class LeftTruncatedGamma(_TruncatedGamma, _LeftTruncation):
     r"""Gamma distribution given that its variable is at least ``low``.
 
     .. math:: p(x) = \frac{\beta^\alpha}{\Gamma(\alpha, \beta a)} x^{\alpha - 1} e^{-\beta x}, \quad x \ge a
@@ -51,14 +52,6 @@ class LeftTruncatedGamma(_TruncatedGamma):
     """
 
     arg_constraints = {"low": constraints.nonnegative}
-    reparametrized_params = ["low"]
-
-    def __init__(self, base_dist: Distribution, low: Any = 0.0, *, validate_args: bool | None = None) -> None:
-        self._truncate(base_dist, validate_args, low=low)
-
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> Any:
-        return constraints.greater_than_eq(self.low)
 
 
 class RightTruncatedGamma(_TruncatedGamma):
@@ -93,7 +86,7 @@ class RightTruncatedGamma(_TruncatedGamma):
         return jnp.where(positive, super().log_cdf(jnp.where(positive, value, self.high)), -jnp.inf)
 
 
-class TwoSidedTruncatedGamma(_TruncatedGamma):
+class TwoSidedTruncatedGamma(_TruncatedGamma, _TwoSidedTruncation):
     r"""Gamma distribution given that its variable lies between ``low`` and ``high``.
 
     .. math:: p(x) \propto x^{\alpha - 1} e^{-\beta x}, \quad a \le x \le b
@@ -110,21 +103,6 @@ class TwoSidedTruncatedGamma(_TruncatedGamma):
     >>> round(float(d.mean), 4)
     1.8505
     """
-
-    arg_constraints = {
-        "low": constraints.dependent(is_discrete=False, event_dim=0),
-        "high": constraints.dependent(is_discrete=False, event_dim=0),
-    }
-    reparametrized_params = ["low", "high"]
-
-    def __init__(
-        self, base_dist: Distribution, low: Any = 0.0, high: Any = 1.0, *, validate_args: bool | None = None
-    ) -> None:
-        self._truncate(base_dist, validate_args, low=low, high=high)
-
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> Any:
-        return constraints.interval(self.low, self.high)
 
     def _argument_constraint(self, name: str) -> Any:
         return constraints.interval(0.0, self.high) if name == "low" else constraints.greater_than(self.low)

@@ -10,7 +10,7 @@ from typing import Any
 from numpyro.distributions import constraints
 from numpyro.distributions.continuous import Cauchy, Normal
 from numpyro.distributions.distribution import Distribution
-from numpyro.distributions.truncated.truncation import _Truncation
+from numpyro.distributions.truncated.truncation import _LeftTruncation, _Truncation, _TwoSidedTruncation
 
 __all__ = [
     "LeftTruncatedDistribution",
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class LeftTruncatedDistribution(_Truncation):
+class LeftTruncatedDistribution(_LeftTruncation):
     r"""A distribution given that its variable is at least ``low``.
 
     .. math:: p(x) = \frac{f(x)}{1 - F(a)}, \quad x \ge a
@@ -41,14 +41,6 @@ class LeftTruncatedDistribution(_Truncation):
     """
 
     arg_constraints = {"low": constraints.real}
-    reparametrized_params = ["low"]
-
-    def __init__(self, base_dist: Distribution, low: Any = 0.0, *, validate_args: bool | None = None) -> None:
-        self._truncate(base_dist, validate_args, low=low)
-
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> Any:
-        return constraints.greater_than_eq(self.low)
 
 
 class RightTruncatedDistribution(_Truncation):
@@ -79,7 +71,7 @@ class RightTruncatedDistribution(_Truncation):
         return constraints.less_than_eq(self.high)
 
 
-class TwoSidedTruncatedDistribution(_Truncation):
+class TwoSidedTruncatedDistribution(_TwoSidedTruncation):
     r"""A distribution given that its variable lies between ``low`` and ``high``.
 
     .. math:: p(x) = \frac{f(x)}{F(b) - F(a)}, \quad a \le x \le b
@@ -95,21 +87,6 @@ class TwoSidedTruncatedDistribution(_Truncation):
     >>> round(float(d.cdf(0.0)), 4)
     0.5
     """
-
-    arg_constraints = {
-        "low": constraints.dependent(is_discrete=False, event_dim=0),
-        "high": constraints.dependent(is_discrete=False, event_dim=0),
-    }
-    reparametrized_params = ["low", "high"]
-
-    def __init__(
-        self, base_dist: Distribution, low: Any = 0.0, high: Any = 1.0, *, validate_args: bool | None = None
-    ) -> None:
-        self._truncate(base_dist, validate_args, low=low, high=high)
-
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> Any:
-        return constraints.interval(self.low, self.high)
 
     def _argument_constraint(self, name: str) -> Any:
         return constraints.less_than(self.high) if name == "low" else constraints.greater_than(self.low)

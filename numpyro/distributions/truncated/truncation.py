@@ -32,7 +32,7 @@ class _Truncation(Distribution):
     """A distribution given that its variable lies between ``low`` and ``high``, one of which may be missing."""
 
     pytree_data_fields = ("base_dist",)
-    #: Classes that are accurate far in both tails; any other with a cdf and icdf on the real line works as well.
+    #: Classes that are accurate far in both tails.
     supported_types: ClassVar[tuple[type[Distribution], ...]] = (
         Cauchy,
         Laplace,
@@ -41,6 +41,8 @@ class _Truncation(Distribution):
         SoftLaplace,
         StudentT,
     )
+    #: Whether any other with a cdf and an icdf on the real line works as well.
+    takes_others: ClassVar[bool] = True
     base_dist: Distribution
 
     def _truncate(self, base_dist: Distribution, validate_args: bool | None, **bounds: Any) -> None:
@@ -64,15 +66,15 @@ class _Truncation(Distribution):
         inner = unwrapped(base_dist)
         if isinstance(inner, self.supported_types):
             return
+        if self.takes_others and not base_dist.event_shape and base_dist.support is constraints.real:
+            return
         names = ", ".join(family.__name__ for family in self.supported_types)
-        if base_dist.event_shape or base_dist.support is not constraints.real or self.supported_types == (Gamma,):
-            hint = " For a Gamma use TruncatedGamma." if isinstance(inner, Gamma) else ""
-            raise TypeError(
-                f"{type(self).__name__}: {type(inner).__name__} cannot be truncated here. It takes {names}"
-                + ("." if self.supported_types == (Gamma,) else ", or another univariate distribution on the real line")
-                + " with a cdf and an icdf." * (self.supported_types != (Gamma,))
-                + hint
-            )
+        if self.takes_others:
+            names += ", or another univariate distribution on the real line with a cdf and an icdf"
+        hint = " For a Gamma use TruncatedGamma." if isinstance(inner, Gamma) else ""
+        raise TypeError(
+            f"{type(self).__name__}: {type(inner).__name__} cannot be truncated here. It takes {names}.{hint}"
+        )
 
     def _bound(self, name: str) -> Any:
         return self.__dict__.get(name)
@@ -163,3 +165,35 @@ class _Truncation(Distribution):
             raise NotImplementedError(
                 f"{type(self).__name__}: the entropy of a truncated {type(self.base_dist).__name__} has no closed form"
             ) from None
+
+
+class _LeftTruncation(_Truncation):
+    """One with a lower end."""
+
+    reparametrized_params = ["low"]
+
+    def __init__(self, base_dist: Distribution, low: Any = 0.0, *, validate_args: bool | None = None) -> None:
+        self._truncate(base_dist, validate_args, low=low)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> Any:
+        return constraints.greater_than_eq(self.low)
+
+
+class _TwoSidedTruncation(_Truncation):
+    """One with both ends."""
+
+    arg_constraints = {
+        "low": constraints.dependent(is_discrete=False, event_dim=0),
+        "high": constraints.dependent(is_discrete=False, event_dim=0),
+    }
+    reparametrized_params = ["low", "high"]
+
+    def __init__(
+        self, base_dist: Distribution, low: Any = 0.0, high: Any = 1.0, *, validate_args: bool | None = None
+    ) -> None:
+        self._truncate(base_dist, validate_args, low=low, high=high)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> Any:
+        return constraints.interval(self.low, self.high)
