@@ -28,7 +28,7 @@ CASES = {
     "HMCECS": ("logistic", "poisson"),
     "Gibbs": ("robust_regression", "labelled_mixture"),
     "Predictive": ("state_space",),
-    "log_likelihood": ("regression",),
+    "log_likelihood": ("regression", "regression_100_draws"),
 }
 LIBRARIES = {"here": "this", "NumPyro 0.22.0": "peers"}
 TITLES = {"first": "first, s", "again": "again, s", "ess_per_s": "ESS per s"}

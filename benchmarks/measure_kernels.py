@@ -48,7 +48,7 @@ def measure_kernel(kernel: str, model: str) -> dict[str, Any]:
     return {"first": first, "again": again, "min_ess": ess, "ess_per_s": ess / again}
 
 
-def measure_predictive() -> dict[str, Any]:
+def measure_predictive(_: str) -> dict[str, Any]:
     """Predictions of the state space model at 1000 draws: the first call, and the best of the same object's next ones,
     with other keys."""
     rng = np.random.default_rng(0)
@@ -62,8 +62,13 @@ def measure_predictive() -> dict[str, Any]:
     return {"first": first, "again": min(later)}
 
 
-def measure_log_likelihood() -> dict[str, Any]:
-    """1000 draws on a regression of 100,000 rows: the first call, and the best of later ones with other draws."""
+COUNTS = {"regression": 1000, "regression_100_draws": 100}
+"""Numbers of draws of the cases of ``log_likelihood``: 400 MB of results, and 40."""
+
+
+def measure_log_likelihood(case: str) -> dict[str, Any]:
+    """Some draws on a regression of 100,000 rows: the first call, and the best of later ones with other draws."""
+    count = COUNTS[case]
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 100_000))
 
@@ -75,7 +80,7 @@ def measure_log_likelihood() -> dict[str, Any]:
 
     def call(seed: int) -> Any:
         rng = np.random.default_rng(seed)
-        draws = {"slope": rng.normal(size=1000), "noise": rng.uniform(0.5, 1.5, 1000)}
+        draws = {"slope": rng.normal(size=count), "noise": rng.uniform(0.5, 1.5, count)}
         return log_likelihood(model, draws, x, y)
 
     return {"first": timed(call, 0), "again": min(timed(call, seed) for seed in range(1, 4))}
@@ -89,7 +94,7 @@ if __name__ == "__main__":
     parser.add_argument("model", nargs="?")
     options = parser.parse_args()
     if options.kernel in FUNCTIONS:
-        result = FUNCTIONS[options.kernel]()
+        result = FUNCTIONS[options.kernel](options.model or "regression")
     else:
         result = measure_kernel(options.kernel, options.model)
     result |= {
