@@ -21,6 +21,7 @@ from numpyro.infer.conditioning import (
     latent_sample_sites,
     listed,
     prototype_trace,
+    refuse_all_observed,
     refuse_enumerated,
     subsample_plate_sizes,
     with_conditioning,
@@ -65,10 +66,11 @@ def find_layout(blocks: Blocks, model: Callable[..., Any], args: Any, kwargs: An
     :raises ValueError: if the blocks are not made for this model.
     """
     recorded = prototype_trace(model, jax.random.PRNGKey(0), args, kwargs)
+    refuse_all_observed(recorded)
     latent = latent_sample_sites(recorded)
     sites = _resolve(blocks, recorded, latent)
-    _check_plates(recorded)
     discrete = [name for name in latent if recorded[name]["fn"].is_discrete]
+    _check_plates(recorded, discrete)
     for (kernel, _), own in zip(blocks, sites, strict=True):
         wrong = [name for name in own if name in discrete] if isinstance(kernel, HMC) else []
         if wrong:
@@ -144,13 +146,13 @@ def _check_site(name: str, recorded: Trace, latent: tuple[str, ...]) -> None:
     raise ValueError(f"a block has the site '{name}', but {why}. The latent sites are {listed(latent)}.")
 
 
-def _check_plates(recorded: Trace) -> None:
+def _check_plates(recorded: Trace, discrete: Sequence[str]) -> None:
     plates = subsample_plate_sizes(recorded)
     if plates:
-        raise ValueError(
-            f"the model subsamples the plates {listed(plates)}, so its density is an estimate. Use HMCECS, or "
-            "leave subsample_size out."
-        )
+        remedy = "Use HMCECS, or leave subsample_size out."
+        if discrete:
+            remedy = f"Leave subsample_size out: no kernel samples discrete sites, {listed(discrete)}, on subsamples."
+        raise ValueError(f"the model subsamples the plates {listed(plates)}, so its density is an estimate. {remedy}")
 
 
 def _check_supports(

@@ -23,6 +23,8 @@ from numpyro.distributions.constraints.elementwise import Boolean, IntegerInterv
 from numpyro.handlers import condition, seed, substitute, trace
 from numpyro.infer.arguments import combine, partition
 from numpyro.infer.initialization import init_to_sample
+from numpyro.infer.kernel import MCMCKernel
+from numpyro.infer.programs import programs_of, settings_of
 from numpyro.infer.random_words import cheaply_seeded
 
 __all__ = [
@@ -40,6 +42,8 @@ __all__ = [
     "latent_sample_sites",
     "listed",
     "prototype_trace",
+    "refuse_all_observed",
+    "refuse_discrete",
     "refuse_enumerated",
     "subsample_plate_sizes",
     "with_conditioning",
@@ -164,6 +168,52 @@ def refuse_enumerated(model_trace: Mapping[str, dict[str, Any]], kernel: str) ->
         )
 
 
+def refuse_all_observed(model_trace: Mapping[str, dict[str, Any]]) -> None:
+    """Raise an error if no sample site is latent.
+
+    :param model_trace: a trace; see :func:`prototype_trace`.
+    """
+    if latent_sample_sites(model_trace):
+        return
+    observed = [name for name, site in model_trace.items() if site["type"] == "sample"]
+    what = f"its sample sites, {listed(observed)}, are all observed" if observed else "it has no sample site at all"
+    raise ValueError(
+        f"the model has no latent site: {what}, so there is nothing to infer. Leave out obs= where a value is unknown, "
+        "or call numpyro.infer.log_density to evaluate the model."
+    )
+
+
+def refuse_discrete(model_trace: Mapping[str, dict[str, Any]], *, is_subsampled: bool = False) -> None:
+    """Raise an error if latent sites are discrete, saying by what they can be sampled.
+
+    :param model_trace: a trace; see :func:`prototype_trace`.
+    :param is_subsampled: whether the model must subsample its data, which kernels of discrete sites refuse.
+    """
+    latent = latent_sample_sites(model_trace)
+    discrete = [name for name in latent if model_trace[name]["fn"].is_discrete]
+    if not discrete:
+        return
+    has_no_end = [name for name in discrete if not _has_finite_support(name, model_trace[name]["fn"])]
+    whole = "look at all data (leave subsample_size out) and sample them" if is_subsampled else "sample them"
+    if has_no_end:
+        how = (
+            f"{whole} along with the others by a function of your own in HMCGibbs or Gibbs (since {listed(has_no_end)} "
+            "cannot be updated value by value)"
+        )
+    elif len(discrete) == len(latent):
+        how = f"{whole} by DiscreteGibbs(model), since no latent site is continuous"
+    else:
+        how = (
+            f"{whole} along with the others by DiscreteHMCGibbs(NUTS(model)) or MixedHMC(HMC(model)), or by a function "
+            "of your own in HMCGibbs or Gibbs"
+        )
+    raise ValueError(
+        f"the latent sites {listed(discrete)} are discrete, so the posterior has no gradient in them: {how}. Or sum "
+        "them out (for instance with MixtureSameFamily), or observe them: sampling discrete sites by enumeration is "
+        "not available yet."
+    )
+
+
 def discrete_support_sizes(model_trace: Mapping[str, dict[str, Any]], sites: Sequence[str]) -> dict[str, np.ndarray]:
     """The number of values that each element of a discrete site can take, as arrays of the sites' shapes.
 
@@ -223,6 +273,14 @@ def finite_support(name: str, fn: Any) -> tuple[Any, Any, Any]:
     if isinstance(values, np.ndarray) and not np.all(np.diff(values) == step):
         raise ValueError(f"the values of the discrete site '{name}' are not evenly spaced: {values}.")
     return values[0], step, len(values)
+
+
+def _has_finite_support(name: str, fn: Any) -> bool:
+    try:
+        finite_support(name, fn)
+    except ValueError:
+        return False
+    return True
 
 
 def inputs_of_outputs(fn: Callable[[dict[str, Any]], dict[str, Any]], inputs: dict[str, Any]) -> dict[str, set[str]]:
@@ -290,8 +348,10 @@ def with_deterministic(
 
 
 class ByShapes:
-    """Mixin: what is found out about a model once for each kind of arguments."""
+    """Mixin of kernels with a model: what is found out about it once for each kind of arguments, and what is compiled
+    for it; both only as long as nothing that it reads from outside changes."""
 
+    _model: Model
     _layouts: dict[Any, Any]
 
     def _once(self, find: Callable[[Any, Any], Any], args: Any, kwargs: Any) -> Any:
@@ -304,6 +364,23 @@ class ByShapes:
             jax.eval_shape(lambda arrays: found.append(find(*combine(arrays, static))), arrays)
             self._layouts[key] = found[0]
         return self._layouts[key]
+
+    def _what_is_drawn(self, state: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]) -> Any:
+        recorded = prototype_trace(self._model, jax.random.PRNGKey(0), model_args, model_kwargs)
+        samples = (site for site in recorded.values() if site["type"] == "sample")
+        return [(site["fn"].log_prob(site["value"]), site["scale"]) for site in samples]
+
+    def _programs_for_now(self) -> dict[Any, Any] | None:
+        for kernel in self._parts_of_it():
+            kernel._programs_for_now()
+        shared = programs_of(self._model, settings_of(self))  # type: ignore[arg-type]
+        if shared is not None:
+            self._layouts = shared.setdefault("layouts", {})
+        return shared
+
+    def _parts_of_it(self) -> Sequence[MCMCKernel]:
+        """The kernels of which this one is made, whose layouts belong to the same moment."""
+        return ()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_layouts": {}}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+import inspect
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -73,6 +74,7 @@ class CustomGibbs(MCMCKernel):
     def __init__(self, gibbs_fn: GibbsUpdateFn) -> None:
         if not callable(gibbs_fn):
             raise ValueError(f"`gibbs_fn` must be a function, but it is {gibbs_fn!r}.")
+        _check_signature(gibbs_fn)
         self.gibbs_fn = gibbs_fn
 
     def init(
@@ -104,6 +106,20 @@ class CustomGibbs(MCMCKernel):
         return self
 
 
+def _check_signature(gibbs_fn: Any) -> None:
+    try:
+        signature = inspect.signature(gibbs_fn)
+    except ValueError:  # built in
+        return
+    try:
+        signature.bind(rng_key=None, gibbs_sites={}, hmc_sites={})
+    except TypeError as error:
+        raise ValueError(
+            "`gibbs_fn` is called as gibbs_fn(rng_key=..., gibbs_sites=..., hmc_sites=...), but its signature is "
+            f"{signature}: {error}."
+        ) from None
+
+
 def _checked(new: Any, old: dict[str, Any]) -> dict[str, Any]:
     """The values that ``gibbs_fn`` returned, if they can take the place of the old ones."""
     if not isinstance(new, Mapping):
@@ -119,14 +135,16 @@ def _checked(new: Any, old: dict[str, Any]) -> dict[str, Any]:
                 for what, names in (("it left out", missing), ("it returned also", unknown))
                 if names
             )
-            + "."
+            + ". Name the sites that it updates in the list of its sites (`gibbs_sites`); the others are the business "
+            "of the other kernels, such as NUTS."
         )
     checked = {}
     for name, before in old.items():
         value = jnp.asarray(new[name])
         if value.shape != before.shape:
             raise ValueError(
-                f"`gibbs_fn` returned a value of shape {value.shape} for site '{name}', whose shape is {before.shape}."
+                f"`gibbs_fn` returned a value of shape {value.shape} for site '{name}', whose shape is {before.shape}. "
+                "Return one draw of the site, of the shape that `gibbs_sites` has for it."
             )
         if not np.can_cast(value.dtype, before.dtype, "same_kind") and value.dtype != bool:
             raise ValueError(

@@ -23,6 +23,7 @@ from numpyro.infer.conditioning import (
     latent_sample_sites,
     listed,
     prototype_trace,
+    refuse_all_observed,
     refuse_enumerated,
     with_deterministic,
 )
@@ -101,9 +102,13 @@ class DiscreteGibbs(ByShapes, MCMCKernel):
             recorded = prototype_trace(self._conditioned, jax.random.PRNGKey(0), args, kwargs)
             names = discrete_latent_sites(recorded)
             others = sorted(set(latent_sample_sites(recorded)) - set(names))
+            refuse_all_observed(recorded)
             if not names:
                 refuse_enumerated(recorded, type(self).__name__)
-                raise ValueError("the model has no discrete latent site. Sample its continuous ones by NUTS or HMC.")
+                raise ValueError(
+                    f"the model has no discrete latent site; its latent sites are {listed(others)}. Sample it by "
+                    "NUTS(model)."
+                )
             if others:
                 raise ValueError(
                     f"DiscreteGibbs updates the discrete sites {listed(names)} only, but {listed(others)} must be "

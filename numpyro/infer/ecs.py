@@ -23,6 +23,8 @@ from numpyro.infer.conditioning import (
     latent_sample_sites,
     listed,
     prototype_trace,
+    refuse_all_observed,
+    refuse_discrete,
     subsample_plate_sizes,
     with_conditioning,
 )
@@ -247,6 +249,20 @@ class HMCECS(ByShapes, MCMCKernel):
     def default_fields(self) -> tuple[str, ...]:
         return ("z", "diverging")
 
+    @property
+    def diagnostic_fields(self) -> tuple[str, ...]:
+        return ("diverging", "hmc_state.num_steps")
+
+    @property
+    def max_tree_depth(self) -> tuple[int, int] | None:
+        """That of the inner kernel, if it is NUTS."""
+        return getattr(self._inner, "max_tree_depth", None)
+
+    @property
+    def target_accept_prob(self) -> float:
+        """Acceptance probability at which the step size is aimed."""
+        return self._inner.target_accept_prob
+
     def get_diagnostics_str(self, state: HMCECSState) -> str:
         own = f"acc. prob of subsample={float(state.accept_prob):.2f}"
         return f"{self._inner.get_diagnostics_str(state.hmc_state)}; {own}"
@@ -260,11 +276,9 @@ class HMCECS(ByShapes, MCMCKernel):
     def _find_plates(self, args: Any, kwargs: Any) -> dict[str, tuple[int, int]]:
         recorded = prototype_trace(self._model, jax.random.PRNGKey(0), args, kwargs)
         plates = subsample_plate_sizes(recorded)
-        if not plates:
-            raise ValueError(
-                "HMCECS needs a model that subsamples: give a plate a subsample_size less than its size. For all data "
-                "use the inner kernel alone."
-            )
+        refuse_all_observed(recorded)
+        refuse_discrete(recorded, is_subsampled=True)
+        _check_subsampled(recorded, plates, type(self._inner).__name__)
         for name in latent_sample_sites(recorded):
             inside = [frame.name for frame in recorded[name]["cond_indep_stack"] if frame.name in plates]
             if inside:
@@ -414,3 +428,31 @@ class HMCECS(ByShapes, MCMCKernel):
         """The function from unconstrained parameters to values of latent and deterministic sites; deterministic ones in
         subsampled plates have the values of the first data."""
         return self._constrained(model_args, model_kwargs, True)
+
+
+def _check_subsampled(recorded: Any, plates: Any, inner: str) -> None:
+    """Refuse a model none of whose observed sites stands in a plate that is subsampled."""
+    where = {
+        name: [frame.name for frame in site["cond_indep_stack"]]
+        for name, site in recorded.items()
+        if site["type"] == "sample" and site["is_observed"]
+    }
+    idle = [plate for plate in plates if not any(plate in around for around in where.values())]
+    if plates and not idle:
+        return
+    found = "; ".join(
+        f"'{name}' stands in {'plate ' + listed(around) if around else 'no plate'}" for name, around in where.items()
+    )
+    found = f"Of its observed sites, {found}." if where else "It has no observed site."
+    if plates:
+        raise ValueError(
+            f"the model subsamples the plate {listed(idle)}, but no observed site stands in it. {found} Observe the "
+            "data inside the plate, or leave its subsample_size out."
+        )
+    full = next((plate for around in where.values() for plate in around), "data")
+    size = recorded[full]["args"][0] if full in recorded else "size"
+    raise ValueError(
+        "HMCECS needs a model that subsamples a plate around its data, but no plate of this one is subsampled. "
+        f"{found} Write numpyro.plate('{full}', {size}, subsample_size=...) and take the data from numpyro.subsample, "
+        f"or sample all data by {inner}(model) alone."
+    )

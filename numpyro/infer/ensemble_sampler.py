@@ -138,25 +138,32 @@ class EnsembleSampler(TargetKernel):
         takes_arrays = super().prepare(num_warmup, init_params, model_args, model_kwargs, lead)
         if lead:
             program, _ = self.program(num_warmup, model_args, model_kwargs, init_params, batched=True)
-            self._check_size(lead[0], program.target.space.size)
+            self._check_size(lead[0], program.target)
         return takes_arrays
 
-    def _check_size(self, count: int, size: int) -> None:
-        name = type(self).__name__
+    def _check_size(self, count: int, target: Target) -> None:
+        name, size = type(self).__name__, target.space.size
+        sites = list(getattr(target.source, "sites", ()))
+        named = f" (sites {', '.join(map(repr, sites))})" if sites else ""
+        least = max((getattr(move, "min_half", 1) for move in self._moves), default=1)
+        remedy = (
+            f"For {size} latent parameters{named} write MCMC(..., num_chains={max(2 * size, 2 * least, 4)}, "
+            'chain_method="vectorized"), or take NUTS, which needs one chain.'
+        )
         if count < 2 or count % 2:
             raise ValueError(
                 f"{name} splits its walkers, which are the chains, in two halves, so their number must be even, but "
-                f'num_chains is {count}. Write MCMC(..., num_chains={max(2 * size, 4)}, chain_method="vectorized").'
+                f"num_chains is {count}. {remedy}"
             )
-        least = max((getattr(move, "min_half", 1) for move in self._moves), default=1)
         if count < 2 * least:
             raise ValueError(
-                f"{name}: {names_of_moves(self._moves)} needs at least {2 * least} walkers, but num_chains is {count}."
+                f"{name}: {names_of_moves(self._moves)} needs at least {2 * least} walkers, but num_chains is {count}. "
+                f"{remedy}"
             )
         stays = bool(self._moves) and all(getattr(move, "stays_in_hull", False) for move in self._moves)
         if stays and count <= size:
             raise ValueError(
-                f"{name}: {count} walkers cannot sample {size} latent parameters. {names_of_moves(self._moves)} "
+                f"{name}: {count} walkers cannot sample {size} latent parameters{named}. {names_of_moves(self._moves)} "
                 f"combines the walkers linearly, and {count} points span {count - 1} dimensions at most, which they "
                 f"would never leave. Take num_chains of {2 * size} or more; in many dimensions, NUTS is the better "
                 "sampler."
@@ -190,7 +197,7 @@ class EnsembleSampler(TargetKernel):
                 f"{type(self).__name__} needs a random key for each walker, an array of keys such as "
                 "jax.random.split(key, num_chains), but there is a single key."
             )
-        self._check_size(len(rng_key), target.space.size)
+        self._check_size(len(rng_key), target)
 
 
 @dataclass(frozen=True, eq=False)

@@ -145,6 +145,12 @@ class Gibbs(ByShapes, MCMCKernel):
     _state_type: type[GibbsState] = GibbsState
 
     def __init__(self, blocks: Sequence[tuple[MCMCKernel, SitesSpec]]) -> None:
+        for kernel, sites in blocks:
+            if isinstance(sites, str):
+                raise ValueError(
+                    f"the sites of {type(kernel).__name__} must be a list of names, but they are {sites!r}. Write "
+                    f"[{sites!r}]."
+                )
         blocks = [(kernel, sites if callable(sites) or sites is None else tuple(sites)) for kernel, sites in blocks]
         self._model = shared_model([kernel for kernel, _ in blocks])
         if sum(sites is None for _, sites in blocks) > 1:
@@ -168,11 +174,44 @@ class Gibbs(ByShapes, MCMCKernel):
     def default_fields(self) -> tuple[str, ...]:
         return ("z", "diverging") if any(isinstance(kernel, HMC) for kernel, _ in self._blocks) else ("z",)
 
+    @property
+    def diagnostic_fields(self) -> tuple[str, ...]:
+        found = [i for i, (kernel, _) in enumerate(self._blocks) if isinstance(kernel, HMC)]
+        if len(found) != 1:
+            return ("diverging",) if found else ()
+        state = "hmc_state" if hasattr(self._state_type, "hmc_state") else f"block_states.{found[0]}"
+        return ("diverging", f"{state}.num_steps")
+
+    @property
+    def max_tree_depth(self) -> tuple[int, int] | None:
+        """That of NUTS, if it is the only block of HMC."""
+        return getattr(self._hmc[0], "max_tree_depth", None) if len(self._hmc) == 1 else None
+
+    @property
+    def target_accept_prob(self) -> float | None:
+        """That of HMC or NUTS, if it is one block only."""
+        return self._hmc[0].target_accept_prob if len(self._hmc) == 1 else None
+
     def get_diagnostics_str(self, state: GibbsState) -> str:
         parts = [
             kernel.get_diagnostics_str(part) for (kernel, _), part in zip(self._blocks, state.block_states, strict=True)
         ]
         return "; ".join(filter(None, parts))
+
+    def _what_is_drawn(self, state: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]) -> Any:
+        layout = self._layout(model_args, model_kwargs)
+        values = {name: jnp.ones(shape, layout.dtypes[name]) for name, shape in layout.shapes.items()}
+        updates = []
+        for (kernel, _), own in zip(self._blocks, layout.sites, strict=True):
+            if isinstance(kernel, CustomGibbs):
+                sites = {name: values[name] for name in own}
+                others = {name: value for name, value in values.items() if name not in own}
+                key = jax.random.PRNGKey(0)
+                updates.append(kernel.gibbs_fn(rng_key=key, gibbs_sites=sites, hmc_sites=others))
+        return super()._what_is_drawn(state, model_args, model_kwargs), updates
+
+    def _parts_of_it(self) -> Sequence[MCMCKernel]:
+        return [kernel for kernel, _ in self._blocks]
 
     def _layout(self, args: Any, kwargs: Any) -> Layout:
         return self._once(lambda args, kwargs: find_layout(self._blocks, self._conditioned, args, kwargs), args, kwargs)

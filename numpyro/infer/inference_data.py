@@ -20,7 +20,8 @@ import numpy as np
 
 from numpyro._version import __version__
 from numpyro.contrib.control_flow.body import placeholder
-from numpyro.handlers import seed, trace, uncondition
+from numpyro.handlers import seed, substitute, trace, uncondition
+from numpyro.infer.conditioning import latent_sample_sites, subsample_plate_sizes
 from numpyro.infer.util import Predictive, log_likelihood
 from numpyro.ops.pytree import scan_axis_names
 from numpyro.primitives import Messenger
@@ -89,7 +90,7 @@ def to_inference_data(
     flat = mcmc.get_samples()
     states = _by_chain(mcmc._states, mcmc._drawn_chains)
     samples = _as_dict(states[mcmc.sampler.sample_field])
-    model = getattr(mcmc.sampler, "model", None)
+    given = model = getattr(mcmc.sampler, "model", None)
     args: Any = mcmc._args if model_args is None else model_args
     kwargs = (mcmc._kwargs or {}) if model_kwargs is None else model_kwargs
     if model is not None and args is None:
@@ -100,7 +101,12 @@ def to_inference_data(
     found: dict[str, Dimensions] = {}
     observed: dict[str, Any] = {}
     if model is not None:
+        model, partial = _on_all_data(model, args, kwargs)
         found, observed = _look(model, args, kwargs, scan_dims)
+        for name in found.keys() - observed.keys():
+            # A deterministic site of a subsampled plate has the size of a subsample.
+            batch = tuple(None if dim in partial else dim for dim in found[name].batch)
+            found[name] = found[name]._replace(batch=batch)
     build = _Builder(found, dict(coords or {}), dict(dims or {}))
     rng_key = jax.random.PRNGKey(0) if rng_key is None else rng_key
     groups = {
@@ -128,7 +134,7 @@ def to_inference_data(
             names = [name for name in found if name in samples or name in observed]
             prior = Predictive(free, num_samples=prior, return_sites=names)(rng_key, *args, **kwargs)
         if constant_data is None:
-            constant_data = _constant_data(model, args, kwargs, observed)
+            constant_data = _constant_data(given, args, kwargs, observed)
     if isinstance(posterior_predictive, Mapping):
         shape = np.shape(next(iter(samples.values())))[:2]
         by_chain = {name: _grouped(name, value, shape) for name, value in posterior_predictive.items()}
@@ -221,6 +227,24 @@ class _Abstract(Messenger):
             msg["value"] = placeholder(msg["fn"], msg["kwargs"].get("sample_shape", ()))
 
 
+def _on_all_data(model: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Callable[..., Any], Sequence[str]]:
+    """The model with all indices of the plates that it subsamples, unless a latent site is among them, and the names of
+    these plates."""
+    plates: dict[str, np.ndarray] = {}
+    local: list[str] = []
+
+    def look() -> None:
+        recorded = trace(_Abstract(seed(model, rng_seed=0))).get_trace(*args, **kwargs)
+        plates.update({name: np.arange(size) for name, (size, _) in subsample_plate_sizes(recorded).items()})
+        for name in latent_sample_sites(recorded):
+            local.extend(frame.name for frame in recorded[name]["cond_indep_stack"] if frame.name in plates)
+
+    jax.eval_shape(look)
+    if local or not plates:
+        return model, ()
+    return substitute(model, data=plates), tuple(plates)
+
+
 def _look(
     model: Callable[..., Any], args: Any, kwargs: Any, scan_dims: Sequence[str]
 ) -> tuple[dict[str, Dimensions], dict[str, Any]]:
@@ -285,7 +309,8 @@ def _sample_stats(kernel: Any, states: Mapping[str, Any]) -> dict[str, Any]:
     for field, value in states.items():
         if field == kernel.sample_field or field.startswith(f"{kernel.sample_field}.") or not hasattr(value, "dtype"):
             continue
-        name = _STATISTICS.get(field.removeprefix("."), field.removeprefix("."))
+        name = field.removeprefix(".").removeprefix("hmc_state.")
+        name = _STATISTICS.get(name, name)
         stats[name] = -value if name == "lp" else value
     depth = getattr(kernel, "max_tree_depth", None)
     if depth is not None and "n_steps" in stats:

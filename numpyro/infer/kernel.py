@@ -140,6 +140,16 @@ class MCMCKernel(ABC):
         fresh = lax.cond(changed, lambda s: self.refresh(s, model_args, model_kwargs), lambda s: s, state)
         return self.sample(fresh, model_args, model_kwargs)
 
+    def _what_is_drawn(self, state: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]) -> Any:
+        """A computation whose text tells one target from another, to know a run again by. That of a whole iteration
+        does, but depends on what JAX has traced before; the density of a model does not."""
+        return self.sample(state, model_args, model_kwargs)
+
+    def _programs_for_now(self) -> dict[Any, Any] | None:
+        """Where what is compiled for this kernel is kept, as long as nothing that its model reads from outside has
+        changed; None for the :class:`~numpyro.infer.mcmc.MCMC` object that runs it."""
+        return None
+
     def wrap_model(self, wrapper: Callable[..., Any]) -> MCMCKernel:
         """The same kernel for the model ``wrapper(model)``."""
         raise NotImplementedError(f"{type(self).__name__} does not implement `wrap_model`.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,14 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+from numpyro.distributions import Distribution
 from numpyro.infer.arguments import combine, partition
 from numpyro.infer.chain import strongly_typed
 from numpyro.infer.compilation import quickly_compiled
 from numpyro.infer.fields import field_of, site_of, without_sites
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.runner import Group, Plan, Request, Runner, is_batch, looks_of, of_one
+from numpyro.infer.target import TargetKernel
 from numpyro.util import identity
 
 if TYPE_CHECKING:
@@ -35,8 +38,7 @@ class KernelRunner(Runner):
     def __init__(self, mcmc: MCMC, request: Request, plan: Plan) -> None:
         super().__init__(mcmc, request, plan)
         self.kernel = mcmc.sampler
-        # What is traced may be made of other traced arrays, and serves here only.
-        self.num_warmup, self.programs = mcmc.num_warmup, {} if self.is_traced else mcmc._programs
+        self.num_warmup, self.programs = mcmc.num_warmup, self._kept_programs(mcmc)
         self.is_ensemble = self.kernel.is_ensemble_kernel
         request = self.request
         arrays, self.static = partition((request.args, request.kwargs))
@@ -51,7 +53,24 @@ class KernelRunner(Runner):
         contents: Any = ()
         if not self.dynamic and not self.is_traced:
             contents = tuple((str(a.dtype), np.shape(a), np.asarray(a).tobytes()) for a in arrays)
-        self.cache_key = (self.static, contents, self.method, plan.size, self.count)
+        modes = (jnp.result_type(float).name, jax.default_backend(), Distribution._validate_args)
+        self.cache_key = ("run", self.num_warmup, self.static, contents, self.method, plan.size, self.count, *modes)
+
+    def _kept_programs(self, mcmc: MCMC) -> dict[Any, Any]:
+        """The programs that were compiled before for this kernel, or for another one that is the same."""
+        shared = self.kernel._programs_for_now()
+        if self.is_traced:
+            # What is traced may be made of other traced arrays, and serves here only.
+            return {}
+        return mcmc._programs if shared is None or not self.kernel.is_pure else shared
+
+    def _without_data(self) -> KernelRunner:
+        """This runner, for programs that outlive it."""
+        other = copy.copy(self)
+        other.asked = other.request = Request(None, (), {}, (), None, None)
+        other.arrays, other.programs, other.compiling = [], {}, None
+        other.constants = [] if self.dynamic else self.constants
+        return other
 
     def arguments(self, arrays: list[Any]) -> Any:
         """The model's arguments, from the inputs of a compiled program."""
@@ -96,7 +115,7 @@ class KernelRunner(Runner):
             return self._first_state(self._keys(key), self._pick(params, group), self.arrays, group)
         together = isinstance(group, range)
         number = np.int32(0 if isinstance(group, range) else group)
-        program = self.cached(("init", together), partial(self._make_init, together))
+        program = self.cached(("init", together), partial(self._without_data()._make_init, together))
         inputs = (key, number, params, self.arrays)
         self.compile_ahead(inputs, lambda: self._ahead(program.trace(*inputs), group))
         return program(*inputs)
@@ -136,10 +155,12 @@ class KernelRunner(Runner):
         if not self.kernel.is_pure or type(self.kernel).refresh is MCMCKernel.refresh:
             return state
 
+        bare = self._without_data()
+
         def refresh(state: Any, arrays: Any) -> Any:
-            args, kwargs = self.arguments(arrays)
-            one = lambda state: self.kernel.refresh(state, args, kwargs)
-            return (jax.vmap(one) if isinstance(group, range) and not self.is_ensemble else one)(state)
+            args, kwargs = bare.arguments(arrays)
+            one = lambda state: bare.kernel.refresh(state, args, kwargs)
+            return (jax.vmap(one) if isinstance(group, range) and not bare.is_ensemble else one)(state)
 
         return self.cached("refresh", lambda: jax.jit(refresh))(state, self.arrays)
 
@@ -160,8 +181,9 @@ class KernelRunner(Runner):
     def _program(self) -> Any:
         """The compiled loop: of one chain where each is a thread, else of a group."""
         if self.is_threaded:
-            return self.cached("one", lambda: quickly_compiled(self._loop(together=False), donate_argnums=(1,)))
-        return self.cached("loop", self._make_loop)
+            make = lambda: quickly_compiled(self._without_data()._loop(together=False), donate_argnums=(1,))
+            return self.cached("one", make)
+        return self.cached("loop", self._without_data()._make_loop)
 
     def _make_loop(self) -> Callable[..., Any]:
         loop = self._loop(together=self.method == "vectorized")
@@ -189,7 +211,8 @@ class KernelRunner(Runner):
 
             def body(carry: Any) -> Any:
                 i, state, draws = carry
-                state = (jax.vmap(sample) if vmapped else sample)(state)
+                before, state = state, (jax.vmap(sample) if vmapped else sample)(state)
+                _check_same_looks(self.kernel, before, state)
                 row = jnp.maximum(i - first, 0) // thinning
 
                 def write(buffer: jax.Array, value: Any) -> jax.Array:
@@ -217,10 +240,16 @@ class KernelRunner(Runner):
         if self.has_axis and not self.is_ensemble:
             state = of_one(state)
 
-        def sample(state: Any, arrays: Any) -> Any:
-            return self.kernel.sample(state, *self.arguments(arrays))
+        names = jax.tree.structure(state)
+        if isinstance(self.kernel, TargetKernel):
+            request, batched = self.request, self.is_ensemble
+            program, _ = self.kernel.program(self.num_warmup, request.args, request.kwargs, state.z, batched=batched)
+            return program.target.density, names
 
-        return jax.make_jaxpr(sample)(state, self.arrays), jax.tree.structure(state)
+        def drawn(state: Any, arrays: Any) -> Any:
+            return self.kernel._what_is_drawn(state, *self.arguments(arrays))
+
+        return jax.make_jaxpr(drawn)(state, self.arrays), names
 
     def collected_one(self, draw: dict[str, Any], arrays: list[Any]) -> dict[str, Any]:
         field = self.kernel.sample_field
@@ -231,6 +260,27 @@ class KernelRunner(Runner):
 
     def public_state(self) -> Callable[[Any], Any]:
         return identity
+
+
+def _check_same_looks(kernel: MCMCKernel, before: Any, after: Any) -> None:
+    """Raise an error if a kernel's iteration makes a state of another kind, which no loop can carry."""
+    name = type(kernel).__name__
+    structures: list[Any] = [jax.tree.structure(state) for state in (before, after)]
+    if structures[0] != structures[1]:
+        raise TypeError(
+            f"{name}.sample must return a state like the one that it is given, but the structure of that is "
+            f"{structures[0]}, and it returned {structures[1]}."
+        )
+    for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True):
+        looks = [(jnp.shape(part), jnp.result_type(part)) for part in (x, y)]
+        if looks[0] != looks[1]:
+            (shape, dtype), (new_shape, new_dtype) = looks
+            field = jax.tree_util.keystr(path, simple=True, separator=".")
+            raise TypeError(
+                f"{name}.sample must return a state like the one that it is given, but the field '{field}' has shape "
+                f"{shape} and type {dtype} in that, and shape {new_shape} and type {new_dtype} in what it returned. "
+                "Let `init` begin with what `sample` returns."
+            )
 
 
 _STRONG = jax.jit(strongly_typed)

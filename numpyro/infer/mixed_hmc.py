@@ -22,6 +22,7 @@ from numpyro.infer.gibbs import DiscreteGibbsState, GibbsState
 from numpyro.infer.hmc import HMC, NUTS, HMCProgram
 from numpyro.infer.hmc_gibbs import DiscreteHMCGibbs
 from numpyro.infer.kernel import MCMCKernel
+from numpyro.infer.programs import programs_of, settings_of
 from numpyro.infer.random_words import below, derived_key, exponential, hashed_uniform, next_words
 from numpyro.infer.trajectory import Outcome, Proposal
 
@@ -145,6 +146,15 @@ class MixedHMC(MCMCKernel):
     def default_fields(self) -> tuple[str, ...]:
         return ("z", "diverging")
 
+    @property
+    def diagnostic_fields(self) -> tuple[str, ...]:
+        return ("diverging",)
+
+    @property
+    def target_accept_prob(self) -> float:
+        """Acceptance probability at which the step size is aimed."""
+        return self.inner_kernel.target_accept_prob
+
     def get_diagnostics_str(self, state: MixedHMCState) -> str:
         return self.inner_kernel.get_diagnostics_str(state.hmc_state)
 
@@ -179,6 +189,13 @@ class MixedHMC(MCMCKernel):
         discrete, _ = self._split(state.z, model_args, model_kwargs or {})
         given = with_conditioning(model_kwargs, discrete)
         return state._replace(hmc_state=self.inner_kernel.refresh(state.hmc_state, model_args, given))
+
+    def _what_is_drawn(self, state: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]) -> Any:
+        return self._parts._what_is_drawn(state, model_args, model_kwargs)
+
+    def _programs_for_now(self) -> dict[Any, Any] | None:
+        self._parts._programs_for_now()
+        return programs_of(self.model, settings_of(self))
 
     def wrap_model(self, wrapper: Callable[..., Any]) -> MixedHMC:
         """The same kernel for the model ``wrapper(model)``."""

@@ -29,6 +29,7 @@ from numpyro.distributions import biject_to
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.site_checks import site_description
 from numpyro.handlers import seed, substitute, trace
+from numpyro.infer.conditioning import refuse_all_observed, refuse_discrete
 from numpyro.infer.initialization import given_values, init_to_uniform, uniform_radius
 from numpyro.primitives import Messenger
 
@@ -314,7 +315,9 @@ def build_potential(
         recorded = handled.get_trace(*args, **kwargs)
         samples = {name: site for name, site in recorded.items() if site["type"] == "sample"}
         latent = {name: site for name, site in samples.items() if not site["is_observed"]}
-        _check_latent(latent)
+        refuse_all_observed(recorded)
+        refuse_discrete(recorded)
+        _check_sizes(latent)
         info["observed"] = tuple(name for name, site in samples.items() if site["is_observed"])
         info["deterministic"] = tuple(name for name, site in recorded.items() if site["type"] == "deterministic")
         info["needs_key"] = _draws(recorded.values())
@@ -391,22 +394,7 @@ def _is_subsampled(site: dict[str, Any]) -> bool:
     return is_smaller and site["kwargs"].get("rng_key") is not None
 
 
-def _check_latent(latent: dict[str, dict[str, Any]]) -> None:
-    if not latent:
-        raise ValueError(
-            "the model has no latent site: every sample statement is observed (or there is none), so there is nothing "
-            "to infer. Leave out obs= "
-            "where a value is unknown, or call numpyro.infer.log_density to evaluate the model."
-        )
-    discrete = [name for name, site in latent.items() if site["fn"].is_discrete]
-    if discrete:
-        raise ValueError(
-            f"the latent sites {', '.join(map(repr, discrete))} are discrete, so the posterior has no gradient in "
-            f"them. Sample them along with the others, by DiscreteHMCGibbs(NUTS(model)) or MixedHMC(HMC(model)), or by "
-            "a function of your own in HMCGibbs or Gibbs; a model without continuous latent sites by "
-            "DiscreteGibbs(model). Or sum them out (for instance with MixtureSameFamily), or observe them: sampling "
-            "discrete sites by enumeration is not available yet."
-        )
+def _check_sizes(latent: dict[str, dict[str, Any]]) -> None:
     for name, site in latent.items():
         if shape_of(site["value"]) and 0 in shape_of(site["value"]):
             raise ValueError(f"latent site '{name}' has no element: its value has shape {shape_of(site['value'])}")

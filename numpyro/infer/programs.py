@@ -12,7 +12,8 @@ objects without visible state count as the same as long as they are the same obj
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -22,12 +23,18 @@ import jax
 import numpy as np
 
 from numpyro.distributions._pytree import DERIVED
+from numpyro.infer.kernel import MCMCKernel
 
-__all__ = ["programs_of", "visible_state"]
+__all__ = ["programs_of", "settings_of", "visible_state"]
 
 _ATTRIBUTE = "_numpyro_programs"
 _NO_STATE = DERIVED | {_ATTRIBUTE}
 """Attributes that follow from the others: programs kept here, and what distributions compute on demand."""
+
+_NO_SETTINGS = frozenset(
+    {"_model", "_conditioned", "_potential_fn", "_num_warmup", "_prototype", "_programs", "_layouts"}
+)
+"""Attributes of kernels that are the model, or follow from it."""
 
 _KEPT = 32
 _LARGE = 2**16
@@ -92,6 +99,28 @@ def programs_of(fn: Any, settings: Any) -> dict[Any, Any] | None:
     return cache[key]
 
 
+def settings_of(kernel: MCMCKernel) -> list[tuple[str, Any]]:
+    """What sets a kernel, and those inside it, apart from others over the same model: types and attributes, by paths.
+
+    It is flat, because an account does not look deep.
+    """
+    return list(_flat(kernel, type(kernel).__name__))
+
+
+def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    parts: Iterable[tuple[Any, Any]]
+    if isinstance(value, MCMCKernel) or _is_record(value):
+        yield path, type(value)
+        parts = ((name, part) for name, part in vars(value).items() if name not in _NO_SETTINGS)
+    elif isinstance(value, tuple | list):
+        parts = enumerate(value)
+    else:
+        yield path, value
+        return
+    for name, part in parts:
+        yield from _flat(part, f"{path}.{name}")
+
+
 def visible_state(value: Any, owned: Any = None) -> Any:
     """A hashable account of a value: what it holds and, for a function, what it reads from outside, as far as that can
     be seen.
@@ -120,6 +149,8 @@ def _account(value: Any, depth: int, seen: set[int]) -> Any:
         return "seen" if id(value) in seen else _Same(value)
     seen = seen | {id(value)}
     below = depth - 1
+    if _is_record(value):
+        return type(value), _account(vars(value), below, seen)
     if isinstance(value, tuple | list | set | frozenset):
         items = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
         return type(value), tuple(_account(item, below, seen) for item in items)
@@ -140,6 +171,14 @@ def _account(value: Any, depth: int, seen: set[int]) -> Any:
     call = type(value).__dict__.get("__call__")
     read = _outside(call, below, seen) if isinstance(call, FunctionType) and not _is_of_a_library(call) else ()
     return identity, _account(state, below, seen), read
+
+
+def _is_record(value: Any) -> bool:
+    """Whether a value is no more than its fields."""
+    if isinstance(value, type) or not dataclasses.is_dataclass(value) or not _is_of_a_library(type(value)):
+        return False
+    settings: Any = getattr(value, "__dataclass_params__")  # noqa: B009
+    return settings.frozen and settings.eq
 
 
 def _is_of_a_library(value: Any) -> bool:

@@ -10,6 +10,7 @@ be told why.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import hashlib
 import inspect
 import re
@@ -20,7 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro.infer.checkpoint import digest
+from numpyro.infer.programs import settings_of
 from numpyro.infer.runner import Request, Runner
+from numpyro.infer.target import TargetKernel
 
 __all__ = ["Unfinished", "differences", "identity_of", "restored", "taken_apart"]
 
@@ -130,10 +133,19 @@ def _text_sum(value: Any) -> str:
 
 def _settings(kernel: Any) -> list[Any]:
     """The plain values and arrays among the arguments with which a kernel was made, as far as it keeps them under their
-    names."""
+    names; of the kernels of this library that are made of others, the attributes of all of them."""
+    if kernel.__class__.__module__.startswith("numpyro.") and not isinstance(kernel, TargetKernel):
+        given = settings_of(kernel)
+    else:
+        names = inspect.signature(type(kernel).__init__).parameters
+        given = [(name, getattr(kernel, f"_{name}", getattr(kernel, name, None))) for name in names]
     found = []
-    for name in inspect.signature(type(kernel).__init__).parameters:
-        value = getattr(kernel, f"_{name}", getattr(kernel, name, None))
+    for name, value in given:
+        if isinstance(value, type):
+            value = value.__qualname__
+        if isinstance(value, Mapping) and not all(isinstance(key, str) for key in value):
+            # Such as the moves of an ensemble, which have no order.
+            value = [(_ADDRESS.sub("0x", repr(key)), part) for key, part in value.items()]
         leaves = jax.tree.leaves(value)
         if all(isinstance(x, bool | int | float | str | np.ndarray | np.generic | jax.Array) for x in leaves):
             found.append((name, value))

@@ -140,7 +140,7 @@ def test_bad_starts_and_arguments_are_refused(stand_in):
 
 
 def test_without_the_package_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_probability", None)
+    monkeypatch.setitem(sys.modules, NAME, None)
     with pytest.raises(ImportError, match="pip install tensorflow-probability, or tfp-nightly"):
         tfp_mcmc.NoUTurnSampler(model, step_size=0.1)
     # To look at a class is no error.

@@ -16,7 +16,7 @@ import pytest
 import numpyro
 from numpyro.diagnostics import DiagnosticWarning, enable_diagnostic_warnings
 import numpyro.distributions as dist
-from numpyro.infer import MCMC, NUTS
+from numpyro.infer import HMC, HMCECS, MCMC, NUTS, DiscreteHMCGibbs, MixedHMC
 from numpyro.infer.convergence import diagnose
 
 KEY = jax.random.PRNGKey(0)
@@ -32,8 +32,8 @@ def gaussian():
     numpyro.deterministic("noise", jnp.arange(3.0) + 0 * x)
 
 
-def run(model, num_samples=400, **settings):
-    mcmc = MCMC(NUTS(model, **settings), num_warmup=200, num_samples=num_samples, progress_bar=False)
+def run(model, num_samples=400, kernel=NUTS, **settings):
+    mcmc = MCMC(kernel(model, **settings), num_warmup=200, num_samples=num_samples, progress_bar=False)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         mcmc.run(KEY)
@@ -53,6 +53,51 @@ def test_a_run_of_a_funnel_warns_of_all_that_is_wrong(neal):
     assert any("cut off at max_tree_depth=3" in message for message in messages), messages
     assert mcmc.diagnose() == messages
     assert not any("\n" in message for message in messages)
+
+
+def test_steps_that_are_too_long_diverge_and_leave_the_tails_uncertain():
+    settings = {"step_size": 1.0, "adapt_step_size": False, "max_tree_depth": 6}
+    messages = run(funnel, num_samples=1000, **settings)[1]
+    starts = [" of 1000 trajectories diverged: the draws miss", "tail ESS is below 100 for"]
+    for start in starts:
+        assert any(start in message for message in messages), messages
+
+
+def test_a_run_that_stands_still_says_so():
+    messages = run(gaussian, kernel=HMC, step_size=1e3, num_steps=1, trajectory_length=None, adapt_step_size=False)[1]
+    assert any(message.startswith("The chain hardly ever moved: the step size or the start") for message in messages)
+
+
+def funnel_with_a_coin():
+    funnel()
+    numpyro.sample("coin", dist.Bernoulli(0.5))
+
+
+def rows_of_a_funnel():
+    funnel()
+    with numpyro.plate("rows", 4, subsample_size=2):
+        numpyro.sample("y", dist.Normal(0.0, 1.0), obs=jnp.zeros(2))
+
+
+@pytest.mark.parametrize(
+    "kernel, model",
+    [(lambda model, **settings: DiscreteHMCGibbs(NUTS(model, **settings)), funnel_with_a_coin),
+     (lambda model, **settings: HMCECS(NUTS(model, **settings)), rows_of_a_funnel)],
+    ids=["DiscreteHMCGibbs", "HMCECS"],
+)  # fmt: skip
+def test_trajectories_within_other_kernels_are_looked_at_too(kernel, model):
+    settings = {"step_size": 0.7, "adapt_step_size": False, "max_tree_depth": 2}
+    mcmc, messages = run(model, num_samples=1000, kernel=kernel, **settings)
+    for part in (" of 1000 trajectories diverged", "target_accept_prob (it is 0.8)", "cut off at max_tree_depth=2"):
+        assert any(part in message for message in messages), messages
+    assert set(mcmc.get_extra_fields()) == {"diverging"}
+
+
+def test_the_trajectories_of_mixed_hmc_are_looked_at_too():
+    kernel = lambda model, **settings: MixedHMC(HMC(model, **settings))
+    settings = {"step_size": 2.0, "adapt_step_size": False, "trajectory_length": 10.0}
+    messages = run(funnel_with_a_coin, kernel=kernel, **settings)[1]
+    assert any("trajectories diverged" in message for message in messages), messages
 
 
 def test_fields_that_are_collected_for_it_are_not_shown(neal):

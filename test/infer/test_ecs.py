@@ -188,10 +188,42 @@ def crossed(data):
         numpyro.sample("y", dist.Normal(x, 1.0), obs=0.0)
 
 
+def bare(data):
+    numpyro.sample("y", dist.Normal(numpyro.sample("x", dist.Normal(0.0, 1.0)), 1.0), obs=data)
+
+
+def elsewhere(data):
+    with numpyro.plate("idle", 10, subsample_size=5):
+        pass
+    bare(data)
+
+
+def switched(data):
+    c = numpyro.sample("c", dist.Bernoulli(0.5))
+    x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+    with numpyro.plate("data", len(data), subsample_size=5):
+        numpyro.sample("y", dist.Normal(x + c, 1.0), obs=numpyro.subsample(data, 0))
+
+
+def known(data):
+    with numpyro.plate("data", len(data), subsample_size=5):
+        numpyro.sample("y", dist.Normal(0.0, 1.0), obs=numpyro.subsample(data, 0))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: HMCECS(NUTS(lambda data: gaussian(data, None))), "needs a model that subsamples"),
+        (
+            lambda: HMCECS(NUTS(lambda data: gaussian(data, None))),
+            r"'y' stands in plate 'data'. Write numpyro.plate\('data', 500, subsample_size=.* NUTS\(model\) alone",
+        ),
+        (lambda: HMCECS(HMC(bare)), r"'y' stands in no plate. Write numpyro.plate\('data', .*by HMC\(model\) alone"),
+        (
+            lambda: HMCECS(NUTS(elsewhere)),
+            "the plate 'idle', but no observed site .* 'y' stands in no plate",
+        ),
+        (lambda: HMCECS(NUTS(switched)), r"'c' are discrete.*leave subsample_size out.*by DiscreteHMCGibbs\(NUTS"),
+        (lambda: HMCECS(NUTS(known)), "no latent site: its sample sites, 'y', are all observed"),
         (lambda: HMCECS(NUTS(local)), "latent site 'x' stands in the subsampled plate 'data'"),
         (lambda: HMCECS(NUTS(gaussian), num_blocks=26), "subsample of plate 'data' has 25 indices"),
         (

@@ -178,6 +178,11 @@ def test_draws_of_a_walker_are_as_correlated_as_theory_says(kernel, jump):
     assert_allclose(np.mean(size_from_means(draws)), expected, rtol=0.5)
 
 
+def two_sites():
+    numpyro.sample("mu", dist.Normal(jnp.zeros(2), 1.0).to_event(1))
+    numpyro.sample("tau", dist.HalfNormal(1.0))
+
+
 @pytest.mark.parametrize("kernel", [AIES, ESS])
 def test_ensembles_that_cannot_sample_are_refused(kernel):
     with pytest.raises(ValueError, match='chain_method="vectorized"'):
@@ -187,6 +192,9 @@ def test_ensembles_that_cannot_sample_are_refused(kernel):
             make(kernel(potential_fn=normal_energy), num_chains=count).run(KEY, init_params=ACTIVE[:count])
     with pytest.raises(ValueError, match="needs at least 4 walkers"):
         make(kernel(potential_fn=normal_energy), num_chains=2).run(KEY, init_params=ACTIVE[:2])
+    message = r"num_chains is 2. For 3 latent parameters \(sites 'mu', 'tau'\) write .*num_chains=6, .* or take NUTS"
+    with pytest.raises(ValueError, match=message):
+        make(kernel(two_sites), num_chains=2).run(KEY)
     with pytest.raises(ValueError, match="4 walkers cannot sample 6 latent parameters"):
         make(kernel(potential_fn=normal_energy), num_chains=4).run(KEY, init_params=ACTIVE[:8].reshape(4, 6))
     with pytest.raises(ValueError, match="needs a random key for each walker"):

@@ -19,11 +19,12 @@ from numpyro.infer import ESS, MCMC, NUTS, BarkerMH, HMCGibbs, runner
 KEY = jax.random.PRNGKey(0)
 
 
+# Each has a model of its own, with which its programs are kept.
 KERNELS = {
-    "NUTS": lambda: NUTS(lambda y: model(y)),  # a model of its own: its programs are shared
-    "BarkerMH": lambda: BarkerMH(model),
-    "ESS": lambda: ESS(model),
-    "HMCGibbs": lambda: HMCGibbs(NUTS(model), update, ["mu"]),
+    "NUTS": lambda: NUTS(lambda y: model(y)),
+    "BarkerMH": lambda: BarkerMH(lambda y: model(y)),
+    "ESS": lambda: ESS(lambda y: model(y)),
+    "HMCGibbs": lambda: HMCGibbs(NUTS(lambda y: model(y)), update, ["mu"]),
 }
 
 

@@ -313,7 +313,10 @@ def test_three_kernels_for_one_model():
 
 
 class Counted:
-    """A model that counts how often Python runs it."""
+    """A model that counts how often Python runs it. The count is no visible state: a model that changes is compiled
+    anew."""
+
+    __slots__ = ("count", "model")
 
     def __init__(self, model):
         self.model, self.count = model, 0
@@ -471,6 +474,17 @@ def subsampled():
         numpyro.sample("y", dist.Normal(c, 1.0), obs=0.0)
 
 
+def subsampled_normal():
+    x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+    z = numpyro.sample("z", dist.Normal(0.0, 1.0))
+    with numpyro.plate("rows", 6, subsample_size=2):
+        numpyro.sample("y", dist.Normal(x + z, 1.0), obs=0.0)
+
+
+def observed():
+    numpyro.sample("y", dist.Bernoulli(0.5), obs=1)
+
+
 def enumerated():
     c = numpyro.sample("c", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
     numpyro.sample("x", dist.Normal(c, 1.0))
@@ -488,10 +502,25 @@ REFUSED = [
     (lambda: HMCGibbs(NUTS(two_normals), update_x, ["x", "z"]), (1.0,), "no site is left for NUTS: .* Give NUTS some"),
     (lambda: DiscreteHMCGibbs(NUTS(counts_model)), (), "no site is left for NUTS: .* use DiscreteGibbs"),
     (lambda: DiscreteGibbs(mixture), MIXTURE, "DiscreteGibbs updates the discrete sites 'c' only, but 'x'"),
-    (lambda: DiscreteGibbs(two_normals), (1.0,), "no discrete latent site"),
+    (
+        lambda: DiscreteGibbs(two_normals),
+        (1.0,),
+        r"no discrete latent site; .* 'x', 'z'. Sample it by NUTS\(model\)",
+    ),
+    (lambda: DiscreteGibbs(observed), (), "no latent site: its sample sites, 'y', are all observed"),
+    (lambda: DiscreteHMCGibbs(NUTS(observed)), (), "no latent site: its sample sites, 'y', are all observed"),
+    (lambda: MixedHMC(HMC(observed)), (), "no latent site: its sample sites, 'y', are all observed"),
+    (lambda: MixedHMC(HMC(counts_model)), (), "no site is left for HMC: .* use DiscreteGibbs"),
+    (lambda: NUTS(counts_model), (), r"are discrete.*by DiscreteGibbs\(model\), since no latent site is continuous"),
+    (lambda: NUTS(unbounded), (), "'k' are discrete.*function of your own in HMCGibbs .*since 'k' cannot be updated"),
     (lambda: DiscreteHMCGibbs(NUTS(unbounded)), (), "site 'k' has no finite support: Poisson .* HMCGibbs"),
     (lambda: DiscreteHMCGibbs(NUTS(bounded)), (1.0,), "support of site 'x' depends on 'n' of another block"),
-    (lambda: DiscreteHMCGibbs(NUTS(subsampled)), (), "subsamples the plates 'rows'.* Use HMCECS"),
+    (
+        lambda: DiscreteHMCGibbs(NUTS(subsampled)),
+        (),
+        "the plates 'rows'.* no kernel samples discrete sites, 'c'",
+    ),
+    (lambda: HMCGibbs(NUTS(subsampled_normal), update_x, ["x"]), (), "subsamples the plates 'rows'.* Use HMCECS"),
     (lambda: HMCGibbs(NUTS(two_normals), update_x, ["w"]), (1.0,), "has the site 'w', but the model has no such site"),
     (lambda: HMCGibbs(NUTS(two_normals), update_x, ["y"]), (1.0,), "site 'y', but it is observed"),
     (lambda: HMCGibbs(NUTS(mixture), update_x, ["x"]), MIXTURE, "NUTS cannot update the discrete sites 'c'"),
@@ -519,9 +548,12 @@ def test_kernels_that_do_not_go_together_are_refused():
         ([(NUTS(two_normals), None), (DiscreteGibbs(mixture), ["c"])], "different models"),
         ([(NUTS(potential_fn=lambda z: z**2), None)], r"write NUTS\(model\)"),
         ([("NUTS", None)], "'NUTS' is no kernel"),
+        ([(CustomGibbs(update_x), "x"), (NUTS(two_normals), None)], r"CustomGibbs must be a list .* Write \['x'\]"),
     ):
         with pytest.raises(ValueError, match=message):
             Gibbs(blocks)
+    with pytest.raises(ValueError, match=r"is called as gibbs_fn\(rng_key=.* its signature is \(key, sites\)"):
+        HMCGibbs(NUTS(two_normals), lambda key, sites: sites, ["x"])
     with pytest.raises(ValueError, match="must be HMC, but it is NUTS"):
         MixedHMC(NUTS(mixture))
     with pytest.raises(ValueError, match="`num_discrete_updates` must be at least 1"):

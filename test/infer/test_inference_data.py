@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 import pytest
+from scipy import stats
 
 import numpyro
 from numpyro.contrib.control_flow import scan
 import numpyro.distributions as dist
-from numpyro.infer import MCMC, NUTS, Predictive, log_likelihood
+from numpyro.infer import HMCECS, MCMC, NUTS, Predictive, log_likelihood
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -160,6 +161,28 @@ def test_another_run_forgets_the_warm_up_of_this_one_and_predictions_may_be_give
 def test_what_does_not_fit_is_named(mcmc, settings, message):
     with pytest.raises(ValueError, match=message):
         mcmc.to_arviz(log_likelihood=False, **settings)
+
+
+def rows(x, y):
+    slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+    with numpyro.plate("rows", len(y), subsample_size=4):
+        mean = numpyro.deterministic("mean", slope * numpyro.subsample(x, event_dim=0))
+        numpyro.sample("y", dist.Normal(mean, 1.0), obs=numpyro.subsample(y, event_dim=0))
+
+
+def test_a_run_on_subsamples_is_about_all_data():
+    x, y = RANDOM.normal(size=(2, 12)).astype(np.float32)
+    mcmc = MCMC(HMCECS(NUTS(rows)), num_warmup=5, num_samples=5, progress_bar=False)
+    mcmc.run(KEY, x, y, extra_fields=("hmc_state.num_steps",))
+    data = mcmc.to_arviz(coords={"rows": list("abcdefghijkl")}, posterior_predictive=True)
+    assert_array_equal(data.observed_data["y"].values, y)
+    assert_array_equal(data.constant_data["x"].values, x)
+    slope = data.posterior["slope"].values[..., None]
+    expected = stats.norm(slope * x, 1.0).logpdf(y)
+    assert_allclose(data.log_likelihood["y"].values, expected, rtol=1e-5)
+    assert data.log_likelihood["y"].dims == data.posterior_predictive["y"].dims == (*LEAD, "rows")
+    assert dims(data.posterior)["mean"] == (*LEAD, "mean_dim_0")
+    assert {"n_steps", "diverging"} <= set(data.sample_stats)
 
 
 def test_a_run_without_a_model_has_draws_and_statistics():
