@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections import namedtuple
 import importlib
+import inspect
+import re
 import sys
+import textwrap
 import types
 
 import jax
@@ -162,6 +165,31 @@ def make_kernels(tfp):
         tfp_mcmc.UncalibratedRandomWalk(model, **walk),
         tfp_mcmc.ReplicaExchangeMC(model, inverse_temperatures=jnp.array([1.0, 0.5]), make_kernel_fn=inner),
     ]
+
+
+@pytest.mark.parametrize("name", sorted(set(tfp_mcmc.__all__) - {"TFPKernel", "TFPKernelState"}))
+def test_a_kernel_says_what_it_takes_and_where_it_comes_from(name):
+    text = getattr(tfp_mcmc, name).__doc__
+    assert "**Source:**" in text and ":class:`TFPKernel`" in text
+    named = set(re.findall(r":param (\w+):", text))
+    assert named
+    try:
+        theirs = importlib.import_module(NAME)
+    except (ImportError, AttributeError):
+        return
+    assert named <= set(inspect.signature(getattr(theirs, name)).parameters)
+
+
+@pytest.mark.slow
+def test_the_example_runs():
+    try:
+        importlib.import_module(NAME)
+    except (ImportError, AttributeError):
+        pytest.skip("no TensorFlow Probability that works with this JAX")
+    block = tfp_mcmc.__doc__.partition("::\n\n")[2].partition("\n\n``TFPKernel")[0]
+    names: dict = {}
+    exec(textwrap.dedent(block), names)
+    assert abs(float(names["mcmc"].get_samples()["mu"].mean()) - 2) < 0.3
 
 
 @pytest.mark.slow

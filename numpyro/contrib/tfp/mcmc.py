@@ -7,8 +7,18 @@
 A kernel of ``tensorflow_probability.substrates.jax.mcmc`` takes ``target_log_prob_fn``; here a model or a potential
 energy takes its place, and the other parameters are the same::
 
-    from numpyro.contrib.tfp.mcmc import NoUTurnSampler, TFPKernel
-    mcmc = MCMC(NoUTurnSampler(model, step_size=0.1), num_warmup=500, num_samples=500)
+    import jax
+    import numpyro
+    import numpyro.distributions as dist
+    from numpyro.contrib.tfp.mcmc import NoUTurnSampler
+    from numpyro.infer import MCMC
+
+    def model(y):
+        mu = numpyro.sample("mu", dist.Normal(0.0, 10.0))
+        numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+
+    mcmc = MCMC(NoUTurnSampler(model, step_size=0.5), num_warmup=100, num_samples=500, progress_bar=False)
+    mcmc.run(jax.random.PRNGKey(0), jax.numpy.array([1.0, 2.0, 3.0]), extra_fields=("kernel_results.is_accepted",))
 
 ``TFPKernel[tfp.mcmc.SliceSampler]`` is the kernel for any class. TensorFlow Probability is imported when the first
 kernel is made.
@@ -229,37 +239,101 @@ def _subclass(tfp_class: Any) -> type[TFPKernel]:
 
 
 class HamiltonianMonteCarlo(TFPKernel):
-    """``tfp.mcmc.HamiltonianMonteCarlo``: ``step_size``, ``num_leapfrog_steps``. See :class:`TFPKernel`."""
+    """Hamiltonian Monte Carlo with trajectories of a fixed number of steps and a unit mass matrix; see
+    :class:`TFPKernel`.
+
+    :param step_size: step size, positive: a number, or a vector of the latent size.
+    :param num_leapfrog_steps: steps of a trajectory, at least 1.
+
+    **Source:** Neal (2011), *MCMC using Hamiltonian dynamics*.
+    """
 
 
 class MetropolisAdjustedLangevinAlgorithm(TFPKernel):
-    """``tfp.mcmc.MetropolisAdjustedLangevinAlgorithm``: ``step_size``. See :class:`TFPKernel`."""
+    """A step of Langevin's diffusion, accepted or refused; see :class:`TFPKernel`.
+
+    :param step_size: square of the noise's standard deviation, positive: a number, or a vector of the latent size.
+    :param volatility_fn: standard deviations of the noise as a function of the position; by default all are 1.
+
+    **Source:** Roberts and Tweedie (1996), *Exponential convergence of Langevin distributions and their discrete
+    approximations*.
+    """
 
 
 class NoUTurnSampler(TFPKernel):
-    """``tfp.mcmc.NoUTurnSampler``: ``step_size``, ``max_tree_depth``. See :class:`TFPKernel`."""
+    """Trajectories that end where they would turn back; see :class:`TFPKernel`.
+
+    :param step_size: step size, positive: a number, or a vector of the latent size.
+    :param max_tree_depth: the most doublings of a trajectory, at least 1; 10 by default.
+
+    **Source:** Hoffman and Gelman (2014), *The No-U-Turn Sampler*; Betancourt (2017), *A Conceptual Introduction to
+    Hamiltonian Monte Carlo*, for draws by weights along the trajectory.
+    """
 
 
 class RandomWalkMetropolis(TFPKernel):
-    """``tfp.mcmc.RandomWalkMetropolis``: ``new_state_fn``. See :class:`TFPKernel`."""
+    """A symmetric random step, accepted or refused; no gradient; see :class:`TFPKernel`.
+
+    :param new_state_fn: the proposal, a function of the state and a seed, such as
+        ``tfp.mcmc.random_walk_normal_fn(scale)`` with a positive scale; by default normal noise of scale 1.
+
+    **Source:** Metropolis et al. (1953), *Equation of State Calculations by Fast Computing Machines*.
+    """
 
 
 class ReplicaExchangeMC(TFPKernel):
-    """``tfp.mcmc.ReplicaExchangeMC``: ``inverse_temperatures``, ``make_kernel_fn``. See :class:`TFPKernel`."""
+    """Parallel tempering: copies of the chain at several temperatures, which exchange their states; for several modes.
+    The draws are those of the first copy; see :class:`TFPKernel`.
+
+    :param inverse_temperatures: positive numbers that decrease from 1, one for each copy; each copy samples the density
+        to that power.
+    :param make_kernel_fn: a function from ``target_log_prob_fn`` to TFP's kernel for all copies; its step size has
+        shape ``(number of temperatures, 1)`` or ``(number of temperatures, latent size)``.
+
+    **Source:** Swendsen and Wang (1986), *Replica Monte Carlo Simulation of Spin-Glasses*; Earl and Deem (2005),
+    *Parallel tempering: Theory, applications, and new perspectives*.
+    """
 
 
 class SliceSampler(TFPKernel):
-    """``tfp.mcmc.SliceSampler``: ``step_size``, ``max_doublings``. See :class:`TFPKernel`."""
+    """A draw from the slice under the density along a random direction; no gradient, nothing is refused; see
+    :class:`TFPKernel`.
+
+    :param step_size: initial width of the interval about the position, positive.
+    :param max_doublings: the most times that the interval is doubled, at least 0.
+
+    **Source:** Neal (2003), *Slice sampling*.
+    """
 
 
 class UncalibratedHamiltonianMonteCarlo(TFPKernel):
-    """``tfp.mcmc.UncalibratedHamiltonianMonteCarlo``, inside ``tfp.mcmc.MetropolisHastings``. See
-    :class:`TFPKernel`."""
+    """The trajectories of :class:`HamiltonianMonteCarlo`, with its parameters; accepted or refused by
+    ``tfp.mcmc.MetropolisHastings``, into which it is put. See :class:`TFPKernel`.
+
+    :param step_size: step size, positive: a number, or a vector of the latent size.
+    :param num_leapfrog_steps: steps of a trajectory, at least 1.
+
+    **Source:** Neal (2011), *MCMC using Hamiltonian dynamics*.
+    """
 
 
 class UncalibratedLangevin(TFPKernel):
-    """``tfp.mcmc.UncalibratedLangevin``, inside ``tfp.mcmc.MetropolisHastings``. See :class:`TFPKernel`."""
+    """The step of :class:`MetropolisAdjustedLangevinAlgorithm`, with its parameters; accepted or refused by
+    ``tfp.mcmc.MetropolisHastings``, into which it is put. See :class:`TFPKernel`.
+
+    :param step_size: square of the noise's standard deviation, positive: a number, or a vector of the latent size.
+    :param volatility_fn: standard deviations of the noise as a function of the position; by default all are 1.
+
+    **Source:** Roberts and Tweedie (1996), *Exponential convergence of Langevin distributions and their discrete
+    approximations*.
+    """
 
 
 class UncalibratedRandomWalk(TFPKernel):
-    """``tfp.mcmc.UncalibratedRandomWalk``, inside ``tfp.mcmc.MetropolisHastings``. See :class:`TFPKernel`."""
+    """The step of :class:`RandomWalkMetropolis`, with its parameter; accepted or refused by
+    ``tfp.mcmc.MetropolisHastings``, into which it is put. See :class:`TFPKernel`.
+
+    :param new_state_fn: the proposal, a function of the state and a seed; by default normal noise of scale 1.
+
+    **Source:** Metropolis et al. (1953), *Equation of State Calculations by Fast Computing Machines*.
+    """
