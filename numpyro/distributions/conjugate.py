@@ -15,10 +15,11 @@ import numpy as np
 
 from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
-from numpyro.distributions._random import beta_variate, dirichlet, log_standard_gamma
+from numpyro.distributions._random import beta_variate, dirichlet, log_gamma_ratio, log_standard_gamma
 from numpyro.distributions._special import betainc, betaln, log_indicator, log_sigmoids
+from numpyro.distributions._special.arguments import promote
 from numpyro.distributions.discrete import HurdleProbs, ZeroInflatedDistribution
-from numpyro.distributions.discrete.log_mass import log_negative_binomial, log_shared
+from numpyro.distributions.discrete.log_mass import log_beta_negative_binomial, log_negative_binomial, log_shared
 from numpyro.distributions.discrete.shared import (
     entropy_of_sum,
     mean_over_counts,
@@ -109,10 +110,12 @@ class BetaBinomial(Distribution):
     def log_prob(self, value: Any) -> Any:
         inside, successes = _counts(value, self.total_count)
         alpha, beta, total = _floating(self.concentration1, self.concentration0, self.total_count)
-        failures = jnp.where(inside, total - successes, 0.0)
+        # The difference of integers, where they are: of large ones single precision has not every digit.
+        failures = jnp.where(inside, jnp.asarray(self.total_count) - value, 0).astype(total.dtype)
         strength = alpha + beta
-        parts = log_shared(successes, alpha, total, strength) + log_shared(failures, beta, total, strength)
-        return parts - log_shared(total, strength, total, strength) + log_indicator(inside)
+        parts = log_shared(successes, alpha, total, strength, (failures, beta))
+        parts = parts + log_shared(failures, beta, total, strength, (successes, alpha))
+        return parts - log_shared(total, strength, total, strength, (0.0, 0.0)) + log_indicator(inside)
 
     @property
     def mean(self) -> Any:
@@ -163,18 +166,15 @@ class BetaNegativeBinomial(Distribution):
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         # The odds p / (1 - p) of a Beta variable are a ratio of two Gamma variables.
-        key_successes, key_failures, key_counts = jax.random.split(key, 3)
+        key_odds, key_counts = jax.random.split(key)
         shape = self.shape(sample_shape)
-        log_odds = log_standard_gamma(key_successes, self.concentration1, shape) - log_standard_gamma(
-            key_failures, self.concentration0, shape
-        )
+        log_odds = log_gamma_ratio(key_odds, self.concentration1, self.concentration0, shape)
         return _gamma_poisson(key_counts, self.n, log_odds, shape)
 
     def log_prob(self, value: Any) -> Any:
         inside, count = _counts(value)
         alpha, beta, n = _floating(self.concentration1, self.concentration0, self.n)
-        log_odds = betaln(alpha + count, beta + n) - betaln(alpha, beta)
-        return jnp.where(inside, _log_prior_ways(n, count) + log_odds, -jnp.inf)
+        return log_beta_negative_binomial(*promote(count, alpha, beta, n)) + log_indicator(inside)
 
     @property
     def mean(self) -> Any:

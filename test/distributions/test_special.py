@@ -12,7 +12,7 @@ import numpy as np
 from precision import double_precision
 import pytest
 
-from numpyro.distributions._special import log_one_plus_square, log_sigmoid_difference
+from numpyro.distributions._special import chi_moments, log_one_plus_square, log_sigmoid_difference
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -53,3 +53,21 @@ def test_derivatives_of_log_one_plus_square():
     np.testing.assert_allclose(found[0], expected, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(found[1], slopes, rtol=1e-6)
     np.testing.assert_allclose(found[2], bends, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_moments_of_chi_variates_relative_to_themselves(precision):
+    """The variance is about 1/2 where it is a difference of numbers of the size of the degrees of freedom."""
+    degrees = np.array([1e-3, 0.3, 1.0, 5.9, 6.1, 31.0, 33.0, 1e3, 1e6, 1e8, 1e12], precision)
+    with double_precision(precision == "float64"):
+        mean, variance = jax.jit(chi_moments)(degrees)
+        slopes = jax.jit(jax.vmap(jax.grad(lambda x: chi_moments(x)[1])))(degrees)
+    with mp.workdps(60):
+        exact = [mp.mpf(float(x)) for x in degrees]
+        moment = lambda x: mp.sqrt(2) * mp.gammaprod([(x + 1) / 2], [x / 2])
+        means = [float(moment(x)) for x in exact]
+        variances = [float(x - moment(x) ** 2) for x in exact]
+    eps = np.finfo(precision).eps
+    np.testing.assert_allclose(mean, means, rtol=30 * eps)
+    np.testing.assert_allclose(variance, variances, rtol=5e-5 if precision == "float32" else 5e-13)
+    assert np.isfinite(slopes).all()

@@ -22,9 +22,11 @@ from numpyro.distributions._special.incomplete_gamma import (
 )
 from numpyro.distributions._special.logarithms import (
     FEW,
+    log1p,
     log1p_square,
     log_indicator,
     log_one_plus_square,
+    log_quotient,
     log_sigmoid,
     log_sigmoid_difference,
     log_sigmoids,
@@ -40,6 +42,7 @@ from numpyro.distributions._special.series import (
 )
 from numpyro.distributions._special.stirling import (
     betaln,
+    chi_moments,
     stirling_error,
     stirling_error_slope,
 )
@@ -49,15 +52,18 @@ __all__ = [
     "betainc",
     "betaincinv",
     "betaln",
+    "chi_moments",
     "gammainc",
     "gammaincc",
     "gammaincinv",
     "is_nearly_normal",
+    "log1p",
     "log1p_square",
     "log_gammainc",
     "log_gammaincc",
     "log_indicator",
     "log_one_plus_square",
+    "log_quotient",
     "log_sigmoid",
     "log_sigmoid_difference",
     "log_sigmoids",

@@ -105,3 +105,30 @@ def stirling_error_slope(x: Any) -> Any:
     slopes = [coefficient * power for coefficient, power in zip(STIRLING_SERIES, range(1, 14, 2), strict=True)]
     series = -inverse * inverse * polynomial(slopes, inverse * inverse)
     return series + jnp.where(is_small, shift, 0.0)
+
+
+# (2^(1 - k) - 2) B_k / (k (k - 1)), for k = 2, 4, ..., with the Bernoulli numbers B_k.
+HALF_STEP_SERIES = [-1 / 8, 1 / 192, -1 / 640, 17 / 14336, -31 / 18432, 691 / 180224]
+
+
+def chi_moments(degrees: Any) -> tuple[Any, Any]:
+    r"""Mean and variance of a chi variate, which is the root of a chi-squared one.
+
+    The mean is :math:`m = \sqrt2\,\Gamma(x + \frac12) / \Gamma(x)` with :math:`x = \nu / 2`; the variance
+    :math:`\nu - m^2` is about 1/2, however large :math:`\nu` is. For large :math:`\nu`, :math:`m^2 = \nu e^{2 s}` with
+    :math:`s = \log\Gamma(x + \frac12) - \log\Gamma(x) - \frac12\log x` by its asymptotic series (DLMF 5.11.8), so that
+    nothing cancels. The error of the variance, relative to itself, is below 5e-5 in single
+    precision and 5e-13 in double.
+
+    :param degrees: positive numbers :math:`\nu`, of a floating dtype.
+
+    >>> [round(moment.item(), 3) for moment in chi_moments(jnp.float32(1e8))]
+    [10000.0, 0.5]
+    """
+    is_small = degrees < (6 if jnp.finfo(degrees.dtype).bits <= 32 else 32)
+    small, large = jnp.where(is_small, degrees, 1.0), jnp.where(is_small, 100.0, degrees)
+    inverse = 2 / large
+    shift = inverse * polynomial(HALF_STEP_SERIES, inverse * inverse)
+    of_small = math.sqrt(2 * math.pi) * jnp.exp(-betaln(0.5 * small, 0.5))
+    mean = jnp.where(is_small, of_small, jnp.sqrt(large) * jnp.exp(shift))
+    return mean, jnp.where(is_small, small - of_small * of_small, -large * jnp.expm1(2 * shift))

@@ -19,7 +19,7 @@ from numpyro._shapes import shape_of
 from numpyro.distributions import constraints
 from numpyro.distributions._log_density import log_gamma
 from numpyro.distributions._random import standard_gamma
-from numpyro.distributions._special import betaln
+from numpyro.distributions._special import chi_moments
 from numpyro.distributions.continuous.multivariate import solve_lower
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI
 from numpyro.distributions.distribution import Distribution
@@ -217,14 +217,13 @@ class WishartCholesky(_ScaleMatrix):
         return jnp.where(inside, _wishart_density(self, tril), -jnp.inf)
 
     @property
-    def _mean_chi(self) -> Any:
-        """Means of the diagonal of the Bartlett factor."""
-        degrees = self._concentration[..., None] - np.arange(self.event_shape[-1])
-        return math.sqrt(2 * math.pi) * jnp.exp(-betaln(0.5 * degrees, 0.5))
+    def _chi_moments(self) -> tuple[Any, Any]:
+        """Means and variances of the diagonal of the Bartlett factor."""
+        return chi_moments(self._concentration[..., None] - np.arange(self.event_shape[-1]))
 
     @property
     def mean(self) -> Any:
-        return self.scale_tril * self._mean_chi[..., None, :]
+        return self.scale_tril * self._chi_moments[0][..., None, :]
 
     def entropy(self) -> Any:
         degrees = self._concentration[..., None] - np.arange(self.event_shape[-1])
@@ -233,11 +232,10 @@ class WishartCholesky(_ScaleMatrix):
 
     @property
     def variance(self) -> Any:
-        degrees = self._concentration[..., None] - np.arange(self.event_shape[-1])
         squares = jnp.tril(jnp.asarray(self.scale_tril) ** 2)
         # below the diagonal the entries of the Bartlett factor have variance 1
         later = squares @ jnp.tril(jnp.ones(self.event_shape), -1)
-        return squares * (degrees - self._mean_chi**2)[..., None, :] + later
+        return squares * self._chi_moments[1][..., None, :] + later
 
 
 class Wishart(_ScaleMatrix):
@@ -317,7 +315,8 @@ class InverseWishartCholesky(_ScaleMatrix):
         degrees = self._concentration[..., None] - np.arange(self.event_shape[-1])[::-1]
         exists = degrees > 1
         safe = jnp.where(exists, degrees, 2.0)
-        inverse_chi = jnp.exp(betaln(0.5 * (safe - 1), 0.5)) / math.sqrt(2 * math.pi)
+        # 1 / chi of one more degree of freedom has this mean.
+        inverse_chi = 1 / chi_moments(safe - 1)[0]
         return jnp.where(exists[..., None, :], self.scale_tril * inverse_chi[..., None, :], jnp.nan)
 
     def entropy(self) -> Any:

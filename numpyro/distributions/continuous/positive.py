@@ -24,9 +24,10 @@ from numpyro.distributions._special import (
     gammaincinv,
     log_indicator,
     log_one_plus_square,
+    log_quotient,
     stirling_error,
     stirling_error_slope,
-    xlogy,
+    times_log_zero,
 )
 from numpyro.distributions.continuous.real_line import HALF_LOG_2PI, Normal
 from numpyro.distributions.distribution import Distribution
@@ -436,11 +437,12 @@ class Weibull(Distribution):
     def log_prob(self, value: Any) -> Any:
         value = jnp.asarray(value)
         k, inside = self.concentration, (value >= 0) & (value < jnp.inf)
-        z = jnp.where(inside, value, 1.0) / self.scale
+        positive = inside & (value > 0)
+        log_ratio = log_quotient(jnp.where(positive, value, self.scale), self.scale)
         # As well as z ** k, of a z that is rounded; XLA's power is no vector operation, its exponential is one.
-        power = jnp.exp(k * jnp.log(jnp.where(z > 0, z, 1.0))) * (z > 0)
-        kernel = xlogy(k - 1.0, z) - power
-        return kernel + (jnp.log(k) - jnp.log(self.scale)) + log_indicator(inside)
+        kernel = (k - 1.0) * log_ratio - jnp.exp(k * log_ratio) * positive
+        at_zero = jnp.where(positive, 0.0, times_log_zero(k - 1.0))
+        return kernel + (jnp.log(k) - jnp.log(self.scale)) + at_zero + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:
         z = jnp.asarray(value) / self.scale
@@ -688,7 +690,7 @@ class Dagum(Distribution):
     def log_prob(self, value: Any) -> Any:
         p, a = self.concentration, self.sharpness
         inside = jnp.asarray(value) > 0
-        log_ratio = jnp.log(jnp.where(inside, value, 1.0) / self.scale)
+        log_ratio = log_quotient(jnp.where(inside, value, self.scale), self.scale)
         # Of the two sides of the scale, each without what the logarithm of 1 + (x/b)^a takes away again.
         power = a * log_ratio
         sides = p * jnp.minimum(power, 0.0) - jnp.maximum(power, 0.0)
@@ -700,7 +702,7 @@ class Dagum(Distribution):
 
     def log_cdf(self, value: Any) -> Any:
         inside = jnp.asarray(value) > 0
-        log_ratio = jnp.log(jnp.where(inside, value, 1.0) / self.scale)
+        log_ratio = log_quotient(jnp.where(inside, value, self.scale), self.scale)
         return jnp.where(inside, -self.concentration * jax.nn.softplus(-self.sharpness * log_ratio), -jnp.inf)
 
     def icdf(self, q: Any) -> Any:

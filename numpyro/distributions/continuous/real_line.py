@@ -451,7 +451,8 @@ class Gumbel(_LocationScale):
 
     def log_prob(self, value: Any) -> Any:
         # The exponential of 1e4 is infinite already, and an infinite value is not to be subtracted from that.
-        z = jnp.maximum(self._standardized(value), -1e4)
+        # Times the inverse, not divided: the derivative of a quotient has the square of a small scale below.
+        z = jnp.maximum((value - self.loc) * (1 / self.scale), -1e4)
         return -(z + jnp.exp(-z)) - jnp.log(self.scale)
 
     def cdf(self, value: Any) -> Any:

@@ -228,7 +228,7 @@ class OrderedLogistic(_CategoricalBase):
             last = self._size - 1
             lower = jnp.where(category == 0, -jnp.inf, pick(cutpoints, jnp.maximum(category - 1, 0)))
             upper = jnp.where(category == last, jnp.inf, pick(cutpoints, jnp.minimum(category, last - 1)))
-        return log_sigmoid_difference(lower - predictor, upper - predictor)
+        return log_sigmoid_difference(lower - predictor, upper - predictor, upper - lower)
 
     def sample(self, key: Any, sample_shape: Sequence[int] = ()) -> Any:
         """Count the cutpoints below the latent variable, in terms of its distribution function, which is uniform."""
@@ -243,11 +243,11 @@ class OrderedLogistic(_CategoricalBase):
     @property
     def logits(self) -> Any:
         """Log probabilities, of shape ``B + (K,)``."""
-        distance = jnp.asarray(self.cutpoints) - jnp.asarray(self.predictor)[..., None]
-        unbounded = jnp.full_like(distance[..., :1], jnp.inf)
-        lower = jnp.concatenate([-unbounded, distance], -1)
-        upper = jnp.concatenate([distance, unbounded], -1)
-        return log_sigmoid_difference(lower, upper)
+        cutpoints, predictor = jnp.asarray(self.cutpoints), jnp.asarray(self.predictor)[..., None]
+        unbounded = jnp.full_like(cutpoints[..., :1], jnp.inf)
+        lower = jnp.concatenate([-unbounded, cutpoints], -1)
+        upper = jnp.concatenate([cutpoints, unbounded], -1)
+        return log_sigmoid_difference(lower - predictor, upper - predictor, upper - lower)
 
     @property
     def probs(self) -> Any:

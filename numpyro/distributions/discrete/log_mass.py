@@ -21,7 +21,7 @@ from jax.custom_derivatives import SymbolicZero
 import jax.numpy as jnp
 from jax.scipy.special import digamma
 
-from numpyro.distributions._special import log_sigmoids, sigmoid_of_minus, stirling_error, stirling_error_slope
+from numpyro.distributions._special import log1p, log_sigmoids, sigmoid_of_minus, stirling_error, stirling_error_slope
 from numpyro.distributions.util import stirling_approx_tail
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -145,15 +145,19 @@ def log_negative_binomial(count: Any, concentration: Any, excess: Any, log_more:
     :param log_more: :math:`\log\pi`; where the count is 0 it must be finite, and does not matter.
     :param log_stop: :math:`\log(1 - \pi)`.
     """
+    return _log_powers(count, concentration, excess, log_more, log_stop) - _rest_of_factorial(count)
+
+
+def _log_powers(count: Any, concentration: Any, excess: Any, log_more: Any, log_stop: Any) -> Any:
+    """The same, with k log(k + 1) - k in the place of log k!; the count may be any positive number."""
     total = concentration + count
     stops, log_growth = _log_ratio_of_stops(count, concentration, excess, log_stop)
     deficit = -excess - 1
     near = jnp.abs(deficit) < 0.5 * (count + 1)
-    ratio = jnp.log1p(jnp.where(near, deficit / (count + 1), 0.0))
+    ratio = log1p(jnp.where(near, deficit / (count + 1), 0.0))
     goes_on = jnp.where(near, ratio, log_more + jnp.log(total / (count + 1)))
     remainders = stirling_error(total) - stirling_error(concentration)
-    leading = concentration * stops - 0.5 * log_growth + count * goes_on
-    return leading + remainders - _rest_of_factorial(count)
+    return concentration * stops - 0.5 * log_growth + count * goes_on + remainders
 
 
 @log_negative_binomial.defjvp
@@ -169,7 +173,7 @@ def _log_negative_binomial_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ..
     return log_negative_binomial(*primals), tangent + count * d_more + concentration * d_stop
 
 
-def log_shared(count: Any, concentration: Any, total: Any, strength: Any) -> Any:
+def log_shared(count: Any, concentration: Any, total: Any, strength: Any, others: tuple[Any, Any] | None = None) -> Any:
     r"""What a category, or all, contributes to the log probability of counts of categories under a Dirichlet prior.
 
     Negative binomial counts with the same :math:`\pi`, given their sum, have that distribution whatever :math:`\pi`
@@ -179,27 +183,95 @@ def log_shared(count: Any, concentration: Any, total: Any, strength: Any) -> Any
     :param concentration: the prior's concentration for the category.
     :param total: the sum of the counts.
     :param strength: the sum of the concentrations.
+    :param others: count and concentration of all other categories, where they are known better than by subtraction:
+        where one concentration is many times the other, its sum with it is rounded.
     """
     total, strength = lax.stop_gradient(jnp.asarray(total, count.dtype)), lax.stop_gradient(strength)
     both = total + strength
     more, stop = total / both, strength / both
     log_more = jnp.log(jnp.where(total > 0, more, 1.0))
-    log_stop = -jnp.log1p(total / strength)
-    return log_negative_binomial(count, concentration, count * stop - concentration * more, log_more, log_stop)
+    log_stop = -log1p(total / strength)
+    if others is None:
+        excess = count * stop - concentration * more
+    else:
+        other_count, other_concentration = others
+        excess = count * (other_concentration / both) - concentration * (other_count / both)
+    return log_negative_binomial(count, concentration, excess, log_more, log_stop)
+
+
+@jax.custom_jvp
+def log_beta_negative_binomial(count: Any, alpha: Any, beta: Any, n: Any) -> Any:
+    r"""Log probability of the beta negative binomial distribution.
+
+    As :math:`\frac{n}{n + k}` times a beta binomial one: of k of n + k trials, of which n need not be whole. In it
+    what is large cancels as in :func:`log_shared`.
+
+    :param count: non-negative whole numbers :math:`k`, of a floating dtype.
+    :param alpha: positive numbers, the prior's concentration for what is counted.
+    :param beta: positive numbers, that for what ends the count.
+    :param n: positive numbers.
+    """
+    total, strength = count + n, alpha + beta
+    excess, log_more, log_stop = _likely_share(count, alpha, beta, n)
+    powers = (
+        _log_powers(count, alpha, excess, log_more, log_stop)
+        + _log_powers(n, beta, -excess, log_more, log_stop)
+        - _log_powers(total, strength, jnp.zeros_like(excess), log_more, log_stop)
+    )
+    return powers + _rest_of_gamma(total) - _rest_of_gamma(n) - _rest_of_factorial(count) - log1p(count / n)
+
+
+@log_beta_negative_binomial.defjvp
+def _log_beta_negative_binomial_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    count, alpha, beta, n = primals
+    _, in_alpha, in_beta, in_n = tangents
+    total, strength = count + n, alpha + beta
+    excess, log_more, log_stop = _likely_share(count, alpha, beta, n)
+
+    def rest(x: Any) -> Any:
+        # digamma(x) - log x
+        return stirling_error_slope(x) - 0.5 / x
+
+    def by_concentration(count: Any, concentration: Any, excess: Any) -> Any:
+        # digamma(c + k) - digamma(c) + log(1 - pi)
+        stops, _ = _log_ratio_of_stops(count, concentration, excess, log_stop)
+        return stops + rest(concentration + count) - rest(concentration)
+
+    both = rest(total + strength)
+    of_strength = both - rest(strength)
+    # digamma(beta + n) - digamma(n) + log pi
+    near = jnp.abs(excess) < 0.5 * n
+    goes_on = jnp.where(near, log1p(jnp.where(near, excess / n, 0.0)), log_more + log1p(beta / n))
+    by_n = goes_on + (rest(total) - rest(n)) + (rest(beta + n) - both)
+    tangent = (by_concentration(count, alpha, excess) - of_strength) * in_alpha
+    tangent = tangent + (by_concentration(n, beta, -excess) - of_strength) * in_beta + by_n * in_n
+    return log_beta_negative_binomial(*primals), tangent
+
+
+def _likely_share(count: Any, alpha: Any, beta: Any, n: Any) -> tuple[Any, Any, Any]:
+    """By how much the count exceeds its share of what is expected, and the logarithms of the shares of both kinds."""
+    total, strength = count + n, alpha + beta
+    both = total + strength
+    return count * (beta / both) - alpha * (n / both), jnp.log(total / both), -log1p(total / strength)
+
+
+def _rest_of_gamma(x: Any) -> Any:
+    """``log Gamma(x + 1) - (x log(x + 1) - x)`` for any positive number."""
+    return (HALF_LOG_2PI - 1 + stirling_error(x + 1)) + 0.5 * log1p(x)
 
 
 def _log_ratio_of_stops(count: Any, concentration: Any, excess: Any, log_stop: Any) -> tuple[Any, Any]:
     """``log((1 - pi) (c + k) / c)``, and the same of the last factor."""
-    log_growth = jnp.log1p(count / concentration)
+    log_growth = log1p(count / concentration)
     near = jnp.abs(excess) < 0.5 * concentration
-    stops = jnp.where(near, jnp.log1p(jnp.where(near, excess / concentration, 0.0)), log_stop + log_growth)
+    stops = jnp.where(near, log1p(jnp.where(near, excess / concentration, 0.0)), log_stop + log_growth)
     return stops, log_growth
 
 
 def _log_ratio(x: Any, y: Any, difference: Any) -> Any:
     """``log(x / y)`` for positive numbers, from their difference if they are close."""
     near = jnp.abs(difference) < 0.5 * y
-    return jnp.where(near, jnp.log1p(jnp.where(near, difference / y, 0.0)), jnp.log(jnp.where(near, 1.0, x / y)))
+    return jnp.where(near, log1p(jnp.where(near, difference / y, 0.0)), jnp.log(jnp.where(near, 1.0, x / y)))
 
 
 def _rest_of_factorial(count: Any) -> Any:

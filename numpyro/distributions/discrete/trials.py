@@ -170,8 +170,10 @@ class _BinomialBase(Distribution):
     def log_prob(self, value: Any) -> Any:
         value, total = jnp.asarray(value), jnp.asarray(self.total_count)
         inside = (value >= 0) & (value <= total) & (value == jnp.floor(value))
-        successes = jnp.where(inside, value, 0).astype(jnp.result_type(float))
-        return self._log_mass(successes, total - successes) + log_indicator(inside)
+        # The difference of integers, where they are: of large ones single precision has not every digit.
+        successes = jnp.where(inside, value, 0)
+        counts = (count.astype(jnp.result_type(float)) for count in (successes, total - successes))
+        return self._log_mass(*counts) + log_indicator(inside)
 
     def cdf(self, value: Any) -> Any:
         # P(K <= k) = I_{1 - p}(n - k, k + 1)

@@ -13,7 +13,7 @@ from jax import lax
 import jax.numpy as jnp
 
 from numpyro.distributions import constraints
-from numpyro.distributions._special import log_indicator, xlogy
+from numpyro.distributions._special import log_indicator, log_quotient, times_log_zero
 from numpyro.distributions.distribution import Distribution
 from numpyro.distributions.util import log1mexp
 
@@ -28,6 +28,16 @@ def log_mean_exponential(t: Any) -> Any:
     safe = jnp.where(small, 1.0, size)
     series = squared * (1 / 24 - squared * (1 / 2880 - squared * (1 / 181440 - squared / 9676800)))
     return jnp.where(small, series, 0.5 * safe + log1mexp(-safe) - jnp.log(safe))
+
+
+def log_falling_integral(rate: Any, length: Any) -> Any:
+    r""":math:`\log\int_0^R e^{-r t} dt` for :math:`r \ge 0`; the length R may be infinite if r is positive."""
+    t = rate * length
+    short = t < 0.5
+    small, finite = jnp.where(short, t, 0.0), jnp.where(short, length, 1.0)
+    near = jnp.log(finite) + log_mean_exponential(small) - 0.5 * small
+    far = log1mexp(-jnp.where(short, 1.0, t)) - jnp.log(jnp.where(short, 1.0, rate))
+    return jnp.where(short, near, far)
 
 
 def log_power_integral(alpha: Any, low: Any, high: Any) -> Any:
@@ -73,13 +83,13 @@ class LowerTruncatedPowerLaw(Distribution):
         return self.low * jnp.exp(-draws / (self.alpha + 1.0))
 
     def _log_ratio(self, value: Any) -> Any:
-        return jnp.log(jnp.maximum(value, self.low)) - jnp.log(self.low)
+        return log_quotient(jnp.maximum(value, self.low), self.low)
 
     def log_prob(self, value: Any) -> Any:
         # Below the lower end the density is 0 whatever is computed for it, if only it is finite.
-        log_value = jnp.log(jnp.maximum(value, lax.stop_gradient(self.low)))
-        scale = jnp.log(-(self.alpha + 1.0)) - (self.alpha + 1.0) * jnp.log(self.low)
-        return self.alpha * log_value + scale + log_indicator(jnp.asarray(value) >= self.low)
+        log_ratio = log_quotient(jnp.maximum(value, lax.stop_gradient(self.low)), self.low)
+        scale = jnp.log(-(self.alpha + 1.0)) - jnp.log(self.low)
+        return self.alpha * log_ratio + scale + log_indicator(jnp.asarray(value) >= self.low)
 
     def cdf(self, value: Any) -> Any:
         return -jnp.expm1((self.alpha + 1.0) * self._log_ratio(value))
@@ -147,9 +157,17 @@ class DoublyTruncatedPowerLaw(Distribution):
     def log_prob(self, value: Any) -> Any:
         value = jnp.asarray(value)
         inside = (value >= self.low) & (value <= self.high)
-        safe = jnp.where(inside, value, self.high)
-        log_prob = xlogy(self.alpha, safe) - log_power_integral(self.alpha, self.low, self.high)
-        return jnp.where(inside, log_prob, -jnp.inf)
+        # In units of the end where the density of log x is largest: from the other, large terms would cancel.
+        order, at_zero = self.alpha + 1.0, jnp.asarray(self.low) <= 0
+        falling = order < 0
+        unit = jnp.where(falling & ~at_zero, self.low, self.high)
+        length = jnp.where(at_zero, jnp.inf, log_quotient(self.high, jnp.where(at_zero, self.high, self.low)))
+        improper = at_zero & (order <= 0)
+        rate = jnp.where(improper, 1.0, jnp.where(falling, -1.0, 1.0) * order)
+        log_mass = jnp.where(improper, jnp.inf, log_falling_integral(rate, length))
+        safe = jnp.where(inside & (value > 0), value, unit)
+        log_prob = self.alpha * log_quotient(safe, unit) - jnp.log(unit) - log_mass
+        return jnp.where(inside, jnp.where(value > 0, log_prob, log_prob + times_log_zero(self.alpha)), -jnp.inf)
 
     def cdf(self, value: Any) -> Any:
         value = jnp.asarray(value)
