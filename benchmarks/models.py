@@ -110,12 +110,27 @@ def gaussian_process() -> Benchmark:
     return model, (x, y)
 
 
+def tall_regression() -> Benchmark:
+    """Poisson regression whose gradient takes longer than all else in a step: 11 parameters, 20,000 observations."""
+    rng = np.random.default_rng(0)
+    predictors = rng.normal(size=(20_000, 10)).astype(np.float32)
+    count = rng.poisson(np.exp(1 + 0.2 * predictors @ rng.normal(size=10)))
+
+    def model(predictors, count):
+        slope = numpyro.sample("slope", dist.Normal(0, 1).expand([10]).to_event(1))
+        intercept = numpyro.sample("intercept", dist.Normal(0, 5))
+        numpyro.sample("count", dist.Poisson(jnp.exp(predictors @ slope + intercept)), obs=count)
+
+    return model, (predictors, count)
+
+
 MODELS = {
     "eight_schools": eight_schools,
     "logistic_regression": logistic_regression,
     "hierarchical_regression": hierarchical_regression,
     "state_space": state_space,
     "gaussian_process": gaussian_process,
+    "tall_regression": tall_regression,
 }
 
 if __name__ == "__main__":

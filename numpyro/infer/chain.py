@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -33,7 +33,8 @@ import numpy as np
 
 from numpyro.infer.initialization import MAX_ATTEMPTS
 from numpyro.infer.integrator import Hamiltonian, Point
-from numpyro.infer.metric import FlatSpace, multiply
+from numpyro.infer.metric import FlatSpace, are_finite, multiply, squared_norm
+from numpyro.infer.packing import Packing, packed_cond, packed_while_loop
 from numpyro.infer.random_words import derived_key, next_words, normal, uniform
 from numpyro.infer.trajectory import SEED_WORDS, Outcome, Trajectory, run
 from numpyro.infer.warmup import BaseAdaptation
@@ -207,7 +208,7 @@ class Sampler:
                     self.position(state, y), arrays, lambda gradient: multiply(space, sqrt_inv, gradient)
                 )
 
-            return Hamiltonian(potential_and_grad, lambda p: 0.5 * jnp.vdot(p, p), lambda p: p, is_euclidean=True)
+            return Hamiltonian(potential_and_grad, lambda p: 0.5 * squared_norm(p), lambda p: p, is_euclidean=True)
 
         def kinetic(r: jax.Array) -> jax.Array:
             return kinetic_fn(adapt_state.inverse_mass_matrix, space.unravel(r))
@@ -216,27 +217,38 @@ class Sampler:
 
     def propose(self, chain: Chain) -> tuple[Chain, dict[str, Any]]:
         """Draw all the random numbers of a turn, and from them what a trajectory starts with."""
-        state, dtype = chain.state, self.space.dtype
+        state = chain.state
         key, words = next_words(state.rng_key, self.space.size + SEED_WORDS)
-        momentum = normal(words[SEED_WORDS:], dtype)
+        evaluates = chain.phase < STEP_SIZE
+        # What a branch gives lies in memory: the random numbers are not made anew wherever they are used.
+        position, momentum, gradient, seed = lax.cond(evaluates, self._resting, self._moving, words, chain)
+        start = {
+            "point": Point(jnp.zeros_like(momentum), momentum, gradient),
+            "potential": jnp.where(evaluates, jnp.inf, state.potential_energy),
+            "seed": seed,
+            "step_size": jnp.where(evaluates, 0, state.adapt_state.step_size),
+            "limit": self._limit(chain),
+        }
+        return chain._replace(state=state._replace(z=position, rng_key=key)), start
+
+    def _resting(self, words: jax.Array, chain: Chain) -> tuple[jax.Array, ...]:
+        """The position to be evaluated, a momentum and a gradient of zero, and words for the trajectory."""
+        position = chain.state.z
         if isinstance(self.starts, float):
-            candidate = self.starts * (2 * uniform(words[SEED_WORDS:], dtype) - 1)
-            state = state._replace(z=jnp.where(chain.phase == SEARCH, candidate, state.z))
-        adapt_state = state.adapt_state
-        gradient = state.z_grad
+            candidate = self.starts * (2 * uniform(words[SEED_WORDS:], self.space.dtype) - 1)
+            position = jnp.where(chain.phase == SEARCH, candidate, position)
+        return position, jnp.zeros_like(position), jnp.zeros_like(position), words[:SEED_WORDS]
+
+    def _moving(self, words: jax.Array, chain: Chain) -> tuple[jax.Array, ...]:
+        """The position, a random momentum, the gradient at the start in the coordinates of :meth:`hamiltonian`, and
+        words for the trajectory."""
+        state, adapt_state = chain.state, chain.state.adapt_state
+        momentum, gradient = normal(words[SEED_WORDS:], self.space.dtype), state.z_grad
         if self.kinetic_fn is None:
             gradient = multiply(self.space, adapt_state.mass_matrix_sqrt_inv, gradient)
         else:
             momentum = multiply(self.space, adapt_state.mass_matrix_sqrt, momentum)
-        evaluates = chain.phase < STEP_SIZE
-        start = {
-            "point": Point(jnp.zeros_like(momentum), *(jnp.where(evaluates, 0, x) for x in (momentum, gradient))),
-            "potential": jnp.where(evaluates, jnp.inf, state.potential_energy),
-            "seed": words[:SEED_WORDS],
-            "step_size": jnp.where(evaluates, 0, state.adapt_state.step_size),
-            "limit": self._limit(chain),
-        }
-        return chain._replace(state=state._replace(rng_key=key)), start
+        return state.z, momentum, gradient, words[:SEED_WORDS]
 
     def _limit(self, chain: Chain) -> jax.Array:
         state = chain.state
@@ -277,7 +289,7 @@ class Sampler:
             position = multiply(self.space, adapt_state.mass_matrix_sqrt_inv, position, transpose=True)
             gradient = multiply(self.space, adapt_state.mass_matrix_sqrt, gradient)
         position = state.z + position
-        is_valid = jnp.isfinite(proposal.potential_energy) & jnp.all(jnp.isfinite(gradient))
+        is_valid = jnp.isfinite(proposal.potential_energy) & are_finite(gradient)
         resumes = chain.phase == RESUME
         ready = jnp.where(resumes, RUN, STEP_SIZE if self.find_step_size else RUN)
         refused = jnp.where((chain.phase == SEARCH) & (chain.attempts < MAX_ATTEMPTS - 1), SEARCH, FAILED)
@@ -342,7 +354,7 @@ class Sampler:
 
     def turn(self, chain: Chain, arrays: Any) -> Chain:
         """One turn of a single chain."""
-        chain = lax.cond(self.is_unprepared(chain), lambda c: self.prepare(c, arrays), lambda c: c, chain)
+        chain = packed_cond(self.is_unprepared(chain), lambda c: self.prepare(c, arrays), lambda c: c, chain)
         return self._turn(chain, arrays)
 
     def _turn(self, chain: Chain, arrays: Any) -> Chain:
@@ -359,9 +371,9 @@ class Sampler:
             if not self.adaptation.renews:
                 return adapted
             ends = self.adaptation.ends_window(chain.state.adapt_state, adapted.state.adapt_state)
-            return lax.cond(ends, self.renew, lambda c: c, adapted)
+            return packed_cond(ends, self.renew, lambda c: c, adapted)
 
-        return lax.cond(self.adapts(before), adapt, lambda c: c, settled)
+        return packed_cond(self.adapts(before), adapt, lambda c: c, settled)
 
     def transition(self, state: HMCState, arrays: Any, stale: jax.Array | None = None) -> HMCState:
         """One iteration of a chain that runs.
@@ -404,7 +416,7 @@ class Sampler:
         def body(carry: tuple[Chain, dict[str, Any]]) -> tuple[Chain, dict[str, Any]]:
             chain, draws = carry
             chain = self.turn(chain, arrays)
-            row = jnp.maximum(chain.state.i - 1 - first, 0) // thinning
+            row = lax.div(jnp.maximum(chain.state.i - 1 - first, 0), thinning)
             draws = {
                 name: jax.tree.map(
                     lambda buffer, value: lax.dynamic_update_index_in_dim(buffer, value, row, 0),
@@ -415,7 +427,18 @@ class Sampler:
             }
             return chain, draws
 
-        return strongly_typed(lax.while_loop(lambda carry: self.is_active(carry[0], stop), body, (chain, draws)))
+        return strongly_typed(packed_while_loop(lambda carry: self.is_active(carry[0], stop), body, (chain, draws)))
+
+    @cached_property
+    def packing(self) -> Packing:
+        """How the scalars of a chain stand in vectors."""
+        key, count = np.zeros(2, np.uint32), np.zeros((), np.int32)
+        return Packing(Chain(self.initial_state(key), count, count, count, count, key))
+
+    def advance_packed(self, packed: list[Any], draws: dict[str, Any], *rest: Any) -> tuple[list[Any], dict[str, Any]]:
+        """:meth:`advance` for a packed chain."""
+        chain, draws = self.advance(self.packing.unpack(packed), draws, *rest)
+        return self.packing.pack(chain), draws
 
 
 def strongly_typed(tree: Any) -> Any:

@@ -20,7 +20,7 @@ import jax
 from numpyro.infer.linear_algebra import has_small_matrices, one_blas_thread
 from numpyro.util import inner_programs, is_tracing
 
-__all__ = ["in_background", "quickly_compiled"]
+__all__ = ["in_background", "on_one_cpu", "quickly_compiled"]
 
 _NO_EMITTERS = {"xla_cpu_use_fusion_emitters": False}
 """Loops written as LLVM's code at once rather than through MLIR: 0.8 s for a first run of the eight schools instead of
@@ -68,6 +68,11 @@ def in_background(fn: Callable[[], Any]) -> Future[Any]:
     future = pool.submit(fn)
     pool.shutdown(wait=False)
     return future
+
+
+def on_one_cpu() -> bool:
+    """Whether the only device is a CPU: there are ways of computing that are good for that alone."""
+    return jax.default_backend() == "cpu" and jax.device_count() == 1
 
 
 class quickly_compiled:

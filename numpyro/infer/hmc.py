@@ -64,6 +64,11 @@ class HMCProgram(Program):
         return quickly_compiled(self.sampler.advance, donate_argnums=(1,))
 
     @cached_property
+    def advance_packed(self) -> Any:
+        """The same for a chain whose scalars stand in vectors."""
+        return quickly_compiled(self.sampler.advance_packed, donate_argnums=(1,))
+
+    @cached_property
     def advance_together(self) -> Any:
         """The same for many chains."""
         return quickly_compiled(partial(advance_together, self.sampler), donate_argnums=(1,))

@@ -20,7 +20,17 @@ from numpyro.infer.chains import advance_together
 from numpyro.infer.compilation import quickly_compiled
 from numpyro.infer.fields import site_of, without_sites
 from numpyro.infer.hmc import HMC
-from numpyro.infer.runner import Group, Plan, Request, Runner, check_number_of_keys, concrete, is_batch, looks_of
+from numpyro.infer.runner import (
+    Group,
+    Plan,
+    Request,
+    Runner,
+    check_number_of_keys,
+    concrete,
+    fetched,
+    is_batch,
+    looks_of,
+)
 from numpyro.infer.target import is_concrete
 
 if TYPE_CHECKING:
@@ -84,8 +94,8 @@ class HMCRunner(Runner):
 
     def _ahead(self, carry: tuple[Chain, dict[str, Any]]) -> Future[Any]:
         """The loop, compiled in the background."""
-        program = self.program.advance if self.is_threaded else self._compiled()
-        return self.compiled(program, carry, self._rest(self.plan.stop, self.plan.first))
+        inputs: Any = self._packed(carry) if self._is_packed else carry
+        return self.compiled(self._compiled(), inputs, self._rest(self.plan.stop, self.plan.first))
 
     def _run_key(self, group: Group) -> Any:
         """The random key from which a chain's own is made: the same for all chains, whose numbers set them apart,
@@ -116,15 +126,28 @@ class HMCRunner(Runner):
 
     def advance(self, carry: tuple[Chain, dict[str, Any]], stop: int, first: int) -> tuple[Chain, dict[str, Any]]:
         self.wait_for_loop()
-        rest = self._rest(stop, first)
-        if self.is_threaded:
-            return self.in_threads(self.program.advance, carry, rest)
-        return self.place_carry(self._compiled()(*carry, *rest))
+        rest, program = self._rest(stop, first), self._compiled()
+        if not self._is_packed:
+            return self.place_carry(program(*carry, *rest))
+        inputs = self._packed(carry)
+        packed, draws = self.in_threads(program, inputs, rest) if self.is_threaded else program(*inputs, *rest)
+        return self.sampler.packing.unpack(jax.tree.map(fetched, packed)), draws
+
+    @property
+    def _is_packed(self) -> bool:
+        """Whether a program is for one chain, which is at hand between calls."""
+        return (self.method == "sequential" or self.is_threaded) and self.home is None and not self.is_traced
+
+    def _packed(self, carry: tuple[Chain, dict[str, Any]]) -> tuple[list[Any], dict[str, Any]]:
+        chain, draws = carry
+        return self.sampler.packing.pack_on_host(jax.tree.map(fetched, chain)), draws
 
     def _rest(self, stop: int, first: int) -> tuple[Any, ...]:
         return (self.arrays, np.int32(stop), np.int32(first), np.int32(self.plan.thinning))
 
     def _compiled(self) -> Any:
+        if self._is_packed:
+            return self.program.advance_packed
         if self.method == "sequential":
             return self.program.advance
         if self.method == "vectorized":

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from numpyro.infer.metric import factorize
 
-__all__ = ["WelfordState", "welford_covariance"]
+__all__ = ["WelfordState", "estimated_covariance", "welford_covariance"]
 
 
 class WelfordState(NamedTuple):
@@ -68,12 +68,16 @@ def welford_covariance(
         return WelfordState(mean, m2, n)
 
     def final_fn(state: WelfordState, regularize: bool = False) -> tuple[Any, Any, Any]:
-        _, m2, n = state
-        covariance = m2 / (n - 1)
-        if regularize:
-            small = 1e-3 * 5 / (n + 5)
-            shrunk = covariance * (n / (n + 5))
-            covariance = shrunk + (small if diagonal else small * jnp.eye(len(m2), dtype=m2.dtype))
-        return factorize(covariance)
+        return factorize(estimated_covariance(state, regularize))
 
     return init_fn, update_fn, final_fn
+
+
+def estimated_covariance(state: WelfordState, regularize: bool) -> jax.Array:
+    """The covariance of the draws so far, shrunk if ``regularize``: see :func:`welford_covariance`."""
+    _, m2, n = state
+    if not regularize:
+        return m2 / (n - 1)
+    # n / (n + 5) / (n - 1) and 1e-3 * 5 / (n + 5) by one division, for one piece of code to compile.
+    scale, small = jnp.stack([n, 5e-3 * (n - 1)]).astype(m2.dtype) / ((n + 5) * (n - 1))
+    return scale * m2 + (small if m2.ndim == 1 else small * jnp.eye(len(m2), dtype=m2.dtype))

@@ -25,11 +25,14 @@ __all__ = [
     "FlatSpace",
     "LowRank",
     "MassMatrix",
+    "any_is_negative",
+    "are_finite",
     "factorize",
     "flat_space",
     "identity_mass",
     "inner_products",
     "multiply",
+    "squared_norm",
 ]
 
 
@@ -333,14 +336,28 @@ def multiply(space: FlatSpace, matrix: Any, vector: jax.Array, transpose: bool =
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
 
 
+def are_finite(vector: jax.Array) -> jax.Array:
+    """Whether no number is infinite or NaN.
+
+    Products with zero are not zero then. A product of a matrix and a vector is no piece of code to compile, a test of
+    each number and a reduction would be three.
+
+    >>> print(are_finite(jnp.ones(3)), are_finite(jnp.array([0.0, jnp.inf])))
+    True False
+    """
+    return jnp.isfinite((jnp.zeros((2, vector.size), vector.dtype) @ vector)[0])
+
+
 _SHORT, _LONG = 64, 4096
+"""Sizes between which an inner product is a part of a product of matrices.
+
+A sum in order, which is what XLA makes of an inner product on a CPU, waits for each addition, and is two pieces of code
+to compile. The product of matrices does not and is none; but the vectors have to lie in memory, where each element
+is computed once."""
 
 
 def inner_products(vectors: Sequence[jax.Array], other: jax.Array) -> jax.Array:
     """Inner products of flat vectors with another one, together.
-
-    A sum in order, which is what XLA makes of an inner product on a CPU, waits for each addition. The product of a
-    matrix and a vector does not; but the vector has to lie in memory, where each element is computed once.
 
     >>> x, y = jnp.arange(3.0), jnp.ones(3)
     >>> print(inner_products([x, y], y))
@@ -349,3 +366,32 @@ def inner_products(vectors: Sequence[jax.Array], other: jax.Array) -> jax.Array:
     if not _SHORT <= other.size <= _LONG:
         return jnp.stack([jnp.vdot(x, other) for x in vectors])
     return jnp.stack(vectors) @ lax.optimization_barrier(other)
+
+
+def squared_norm(vector: jax.Array) -> jax.Array:
+    """Inner product of a flat vector with itself.
+
+    >>> print(squared_norm(jnp.array([1.0, 2.0])))
+    5.0
+    """
+    if not _SHORT <= vector.size <= _LONG:
+        return jnp.vdot(vector, vector)
+    # With a single row it would be an inner product again.
+    return inner_products([vector, vector], vector)[0]
+
+
+def any_is_negative(pairs: Sequence[tuple[Sequence[jax.Array], jax.Array]]) -> jax.Array:
+    """Whether one of some inner products is negative or zero: of any of a group of flat vectors with the vector that
+    belongs to the group.
+
+    >>> x, y, z = jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]), jnp.array([1.0, 1.0])
+    >>> print(any_is_negative([([x, y], z), ([y], y)]), any_is_negative([([x, y], x)]))
+    False True
+    """
+    others = [other for _, other in pairs]
+    if not _SHORT <= others[0].size <= _LONG:
+        return jnp.any(jnp.concatenate([inner_products(vectors, other) for vectors, other in pairs]) <= 0)
+    products = lax.dot_general(
+        jnp.stack([jnp.stack(vectors) for vectors, _ in pairs]), jnp.stack(others), (((2,), (1,)), ((0,), (0,)))
+    )
+    return jnp.any(products <= 0)

@@ -41,6 +41,7 @@ __all__ = [
     "Runner",
     "check_number_of_keys",
     "concrete",
+    "fetched",
     "is_batch",
     "looks_of",
     "of_one",
@@ -297,7 +298,7 @@ class Runner(ABC):
         state = self.diagnosed(self.state(carry))
         if not self.has_axis:
             return [self.kernel.get_diagnostics_str(state)]
-        state = jax.tree.map(_on_host, state)
+        state = jax.tree.map(fetched, state)
         count = 1 if self.kernel.is_ensemble_kernel else self.count
         picked = [state] if self.kernel.is_ensemble_kernel else [_row(state, i) for i in range(count)]
         return [self.kernel.get_diagnostics_str(one) for one in picked]
@@ -334,7 +335,8 @@ def _size(tree: Any) -> int:
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
-def _on_host(x: Any) -> Any:
+def fetched(x: Any) -> Any:
+    """An array of NumPy, or a random key, whose words stay where they are."""
     return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
 
 

@@ -26,6 +26,7 @@ import numpy as np
 
 from numpyro.distributions import Distribution
 from numpyro.infer.arguments import Static, combine, partition
+from numpyro.infer.compilation import on_one_cpu
 from numpyro.infer.initialization import MAX_ATTEMPTS, first_valid, init_to_uniform, uniform_radius
 from numpyro.infer.integrator import value_and_grad
 from numpyro.infer.kernel import MCMCKernel
@@ -33,6 +34,7 @@ from numpyro.infer.metric import FlatSpace, flat_space
 from numpyro.infer.potential import build_potential
 from numpyro.infer.programs import programs_of
 from numpyro.infer.random_words import next_words, uniform
+from numpyro.infer.sums import with_sums_as_products
 from numpyro.util import identity
 
 __all__ = ["GivenPotential", "Program", "Start", "Target", "TargetKernel", "is_concrete"]
@@ -126,7 +128,8 @@ class Target:
         def pieces(z: jax.Array, inputs: Any) -> tuple[jax.Array, list[jax.Array]]:
             return potential_and_grad(jax.tree.leaves(self.space.unravel(z)), inputs)
 
-        return _traced(pieces, (self._flat, self._inputs))
+        program = _traced(pieces, (self._flat, self._inputs))
+        return with_sums_as_products(program, varying=1) if on_one_cpu() else program
 
     def potential_and_grad(
         self, z: jax.Array, inputs: Any, image: Callable[[jax.Array], jax.Array] = identity

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro.infer.integrator import Hamiltonian
-from numpyro.infer.metric import inner_products
+from numpyro.infer.metric import any_is_negative, inner_products
 
 __all__ = ["TURNED", "Rows", "any_turns", "last_pair", "subtrees_turn", "with_row"]
 
@@ -80,8 +80,7 @@ def any_turns(hamiltonian: Hamiltonian, *spans: tuple[jax.Array, jax.Array, jax.
     A span is given by its first and its last momentum and ``rho``, the sum of all of its momenta.
     """
     velocity = hamiltonian.velocity
-    products = [inner_products([velocity(first), velocity(last)], rho) for first, last, rho in spans]
-    return jnp.any(jnp.concatenate(products) <= 0)
+    return any_is_negative([([velocity(first), velocity(last)], rho) for first, last, rho in spans])
 
 
 def last_pair(

@@ -105,6 +105,7 @@ def run(trajectory: Trajectory, hamiltonian: Hamiltonian, state: Any) -> Outcome
 
 
 _LOG_WEIGHT, _POTENTIAL, _ENERGY, _ERROR, _ACCEPT, _KINETIC = range(6)
+_MOMENTUM = Point._fields.index("momentum")
 
 
 class _Branch(NamedTuple):
@@ -114,9 +115,8 @@ class _Branch(NamedTuple):
     in one vector.
 
     :param end: the state that moves on.
-    :param position: position of the proposal, a state drawn from the branch so far with probability proportional to
-        ``exp(-H)``.
-    :param gradient: gradient of the potential energy there.
+    :param proposal: position and gradient of the proposal, a state drawn from the branch so far with probability
+        proportional to ``exp(-H)``.
     :param momentum_sum: sum of the momenta of the branch.
     :param scalars: logarithm of the sum of ``exp(initial energy - H)``, potential and total energy of the proposal,
         energy error of the last state, sum of the acceptance probabilities of the whole trajectory, kinetic energy of
@@ -128,8 +128,7 @@ class _Branch(NamedTuple):
     """
 
     end: Point
-    position: jax.Array
-    gradient: jax.Array
+    proposal: jax.Array
     momentum_sum: jax.Array
     scalars: jax.Array
     size: jax.Array
@@ -138,13 +137,15 @@ class _Branch(NamedTuple):
 
 
 class _Tree(NamedTuple):
-    """A trajectory of NUTS; ``ends`` stacks its two ends in the order of time, and ``num_steps`` leaves out the branch
-    that is open."""
+    """A trajectory of NUTS.
+
+    ``ends`` stacks its two ends in the order of time, of each position, momentum and gradient. ``num_steps`` leaves out
+    the branch that is open.
+    """
 
     branch: _Branch
-    ends: Point
-    position: jax.Array
-    gradient: jax.Array
+    ends: jax.Array
+    proposal: jax.Array
     momentum_sum: jax.Array
     scalars: jax.Array
     depth: jax.Array
@@ -187,11 +188,12 @@ class NUTSTrajectory:
         checkpoints = Rows.empty(max(self.max_tree_depth, 2), zeros) if earlier is None else earlier.branch.checkpoints
         count = jnp.zeros((), jnp.int32)
         scalars = jnp.stack([zero, potential, energy, zero, zero, zero])
-        place = point.position, point.gradient
-        branch = _Branch(point, *place, zeros, scalars.at[_LOG_WEIGHT].set(-jnp.inf), count, count, checkpoints)
-        ends = jax.tree.map(lambda x: jnp.stack([x, x]), point)
-        done = jnp.zeros((), bool)
-        return _Tree(branch, ends, *place, point.momentum, scalars, count, count, done, energy, step_size, seed, limit)
+        proposal, end = jnp.stack([point.position, point.gradient]), jnp.stack(point)
+        branch = _Branch(point, proposal, zeros, scalars.at[_LOG_WEIGHT].set(-jnp.inf), count, count, checkpoints)
+        ends, done = jnp.stack([end, end]), jnp.zeros((), bool)
+        return _Tree(
+            branch, ends, proposal, point.momentum, scalars, count, count, done, energy, step_size, seed, limit
+        )
 
     def _direction(self, tree: _Tree) -> jax.Array:
         """0 for backwards, 1 for forwards: one random bit for each doubling."""
@@ -199,12 +201,11 @@ class NUTSTrajectory:
 
     def _open_branch(self, tree: _Tree) -> _Tree:
         direction = self._direction(tree)
-        end = jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, direction, 0, keepdims=False), tree.ends)
+        end = Point(*lax.dynamic_index_in_dim(tree.ends, direction, 0, keepdims=False))
         count = jnp.zeros_like(tree.depth)
         branch = _Branch(
             end,
-            tree.position,
-            tree.gradient,
+            tree.proposal,
             jnp.zeros_like(tree.momentum_sum),
             tree.scalars.at[_LOG_WEIGHT].set(-jnp.inf),
             count,
@@ -225,10 +226,10 @@ class NUTSTrajectory:
         log_weight = jnp.logaddexp(branch.scalars[_LOG_WEIGHT], -error)
         uniform = hashed_uniform(tree.seed, tree.num_steps + branch.size, energy.dtype)
         accept = uniform < jnp.exp(-error - log_weight)
-        position, gradient, potential, energy = _choose(
+        proposal, potential, energy = _choose(
             accept,
-            (end.position, end.gradient, potential, energy),
-            (branch.position, branch.gradient, branch.scalars[_POTENTIAL], branch.scalars[_ENERGY]),
+            (jnp.stack([end.position, end.gradient]), potential, energy),
+            (branch.proposal, branch.scalars[_POTENTIAL], branch.scalars[_ENERGY]),
         )
         accept_probs = branch.scalars[_ACCEPT] + jnp.minimum(1.0, jnp.exp(-error))
         scalars = jnp.stack([log_weight, potential, energy, error, accept_probs, kinetic])
@@ -244,7 +245,7 @@ class NUTSTrajectory:
         if moves is not None:
             level = jnp.where(moves, level, 0)
         found = subtrees_turn(hamiltonian, checkpoints, leaf, last, momentum_sum, level)
-        after = end, position, gradient, momentum_sum, scalars, leaf + 1, found
+        after = end, proposal, momentum_sum, scalars, leaf + 1, found
         if moves is not None:
             # The rows can stay as they are: where nothing moves, the scratch row was written.
             after = _choose(moves, after, branch[:-1])
@@ -263,7 +264,7 @@ class NUTSTrajectory:
         branch = tree.branch
         direction = self._direction(tree)
         near, far = (
-            lax.dynamic_index_in_dim(tree.ends.momentum, index, 0, keepdims=False)
+            lax.dynamic_index_in_dim(tree.ends[:, _MOMENTUM], index, 0, keepdims=False)
             for index in (direction, 1 - direction)
         )
         first, last = branch.checkpoints.entry(np.int32(0), 0), branch.end.momentum
@@ -280,16 +281,15 @@ class NUTSTrajectory:
         uniform = hashed_uniform(tree.seed, num_steps | (1 << 30), log_weight.dtype)
         accept = ~refused & (uniform < jnp.exp(branch_log_weight - log_weight))
         depth = tree.depth + 1
-        position, gradient, potential, energy = _choose(
+        proposal, potential, energy = _choose(
             accept,
-            (branch.position, branch.gradient, branch.scalars[_POTENTIAL], branch.scalars[_ENERGY]),
-            (tree.position, tree.gradient, tree.scalars[_POTENTIAL], tree.scalars[_ENERGY]),
+            (branch.proposal, branch.scalars[_POTENTIAL], branch.scalars[_ENERGY]),
+            (tree.proposal, tree.scalars[_POTENTIAL], tree.scalars[_ENERGY]),
         )
         log_weight = jnp.logaddexp(log_weight, branch_log_weight)
         tree = tree._replace(
-            ends=jax.tree.map(lambda ends, end: with_row(ends, end, direction), tree.ends, branch.end),
-            position=position,
-            gradient=gradient,
+            ends=with_row(tree.ends, jnp.stack(branch.end), direction),
+            proposal=proposal,
             momentum_sum=momentum_sum,
             scalars=jnp.stack([log_weight, potential, energy, *branch.scalars[_ERROR:]]),
             depth=depth,
@@ -303,7 +303,7 @@ class NUTSTrajectory:
 
     def outcome(self, tree: _Tree) -> Outcome:
         scalars = tree.scalars
-        proposal = Proposal(tree.position, tree.gradient, scalars[_POTENTIAL], scalars[_ENERGY])
+        proposal = Proposal(tree.proposal[0], tree.proposal[1], scalars[_POTENTIAL], scalars[_ENERGY])
         diverging = scalars[_ERROR] > self.max_delta_energy
         return Outcome(proposal, tree.num_steps, scalars[_ACCEPT] / tree.num_steps, diverging)
 

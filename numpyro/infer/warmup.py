@@ -19,8 +19,8 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from numpyro.infer.mass_matrix import WelfordState, welford_covariance
-from numpyro.infer.metric import FlatSpace, MassMatrix, flat_space, identity_mass
+from numpyro.infer.mass_matrix import WelfordState, estimated_covariance, welford_covariance
+from numpyro.infer.metric import FlatSpace, MassMatrix, factorize, flat_space, identity_mass
 from numpyro.infer.step_size import DualAveragingState, dual_averaging
 
 __all__ = [
@@ -222,10 +222,14 @@ class Adaptation(BaseAdaptation):
             present = zip(*(self.space.parts(part) for part in old), strict=True)
             estimated = zip(self.space.blocks, self.space.parts(state.mm_state), present, strict=True)
             for block, estimator, current in estimated:
-                _, _, final_fn = welford_covariance(not block.dense)
-                new = final_fn(estimator, self.regularize_mass_matrix)
-                usable = jnp.all(jnp.isfinite(new[1])) & jnp.all(jnp.isfinite(new[2]))
-                parts.append([jnp.where(usable, a, b) for a, b in zip(new, current, strict=True)])
+                covariance = estimated_covariance(estimator, self.regularize_mass_matrix)
+                if block.dense:
+                    new = factorize(covariance)
+                    usable = jnp.all(jnp.isfinite(new[1])) & jnp.all(jnp.isfinite(new[2]))
+                    parts.append([jnp.where(usable, a, b) for a, b in zip(new, current, strict=True)])
+                else:
+                    usable = (covariance > 0) & (covariance < jnp.inf)
+                    parts.append([*factorize(jnp.where(usable, covariance, current[0]))])
                 estimators.append(jax.tree.map(jnp.zeros_like, estimator))
             mass = MassMatrix(*(self.space.joined(part) for part in zip(*parts, strict=True)))
             state = state._replace(

@@ -157,6 +157,16 @@ def test_random_words_have_the_distributions_that_they_are_made_for(make_key):
     assert np.isfinite(normal(jnp.array([0, 2**32 - 1], jnp.uint32), jnp.float32)).all()
 
 
+@pytest.mark.parametrize("make_key", [jax.random.PRNGKey, jax.random.key, lambda s: jax.random.key(s, impl="rbg")])
+@pytest.mark.parametrize("count", [1, 2, 7, 1000])
+def test_random_words_are_those_of_jax_random(make_key, count):
+    key = make_key(count + 2**31)
+    next_key, words = jax.jit(next_words, static_argnums=1)(key, count)
+    lead = key_data(key).size
+    expected = np.asarray(jax.random.bits(key, (lead + count,), jnp.uint32))
+    np.testing.assert_array_equal(np.concatenate([key_data(next_key), words]), expected)
+
+
 def test_derived_keys_are_those_of_independent_streams():
     draw = jax.jit(jax.vmap(lambda seed, n: jax.random.normal(derived_key(jax.random.PRNGKey(seed), n), (1000,))))
     seeds, numbers = np.repeat(np.arange(4), 8), np.tile(np.arange(8), 4)
@@ -202,13 +212,14 @@ def first_turning_state(momenta):
     return None
 
 
-def test_a_span_turns_back_if_a_velocity_at_an_end_points_against_the_sum_of_momenta():
-    scale = jnp.array([0.5, 2.0, 1.0])
+@pytest.mark.parametrize("size", [3, 100, 5000])
+def test_a_span_turns_back_if_a_velocity_at_an_end_points_against_the_sum_of_momenta(size):
+    scale = jnp.linspace(0.5, 2.0, size)
     hamiltonian = Hamiltonian(lambda z: (0.0, z), lambda r: 0.5 * r @ (scale * r), lambda r: scale * r)
     random = np.random.default_rng(0)
     answers = []
-    for _ in range(50):
-        spans = random.normal(size=(2, 3, 3)).astype(np.float32) + 0.5
+    for _ in range(40):
+        spans = random.normal(size=(2, 3, size)).astype(np.float32) + 0.8 / np.sqrt(size)
         turning = [np.dot(scale * first, rho) <= 0 or np.dot(scale * last, rho) <= 0 for first, last, rho in spans]
         answers.append(bool(any_turns(hamiltonian, *map(tuple, spans))))
         assert answers[-1] == any(turning)
