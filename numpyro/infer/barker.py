@@ -27,7 +27,8 @@ import jax.numpy as jnp
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.metric import FlatSpace, flat_space, multiply
 from numpyro.infer.random_words import next_words, normal, uniform
-from numpyro.infer.target import Program, Target, TargetKernel
+from numpyro.infer.target import Target
+from numpyro.infer.target_kernel import Program, TargetKernel
 from numpyro.infer.warmup import Adaptation
 
 __all__ = ["BarkerMH", "BarkerMHState"]

@@ -26,7 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro.infer.random_words import derived_key, next_words
-from numpyro.infer.target import Program, Target, TargetKernel
+from numpyro.infer.target import Target
+from numpyro.infer.target_kernel import Program, TargetKernel
 from numpyro.util import find_stack_level
 
 __all__ = ["EnsembleSampler", "EnsembleSamplerState", "checked_moves", "drawn_move"]

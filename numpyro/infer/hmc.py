@@ -31,7 +31,8 @@ from numpyro.infer.fisher import FisherAdaptation, LowRankFisherAdaptation
 from numpyro.infer.initialization import init_to_uniform, uniform_radius
 from numpyro.infer.integrator import euclidean_kinetic_energy
 from numpyro.infer.metric import FlatSpace, flat_space
-from numpyro.infer.target import Program, Target, TargetKernel
+from numpyro.infer.target import Target
+from numpyro.infer.target_kernel import Program, TargetKernel
 from numpyro.infer.trajectory import HMCTrajectory, NUTSTrajectory
 from numpyro.infer.warmup import Adaptation, BaseAdaptation
 

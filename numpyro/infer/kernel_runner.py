@@ -23,7 +23,7 @@ from numpyro.infer.compilation import quickly_compiled
 from numpyro.infer.fields import field_of, site_of, without_sites
 from numpyro.infer.kernel import MCMCKernel
 from numpyro.infer.runner import Group, Plan, Request, Runner, is_batch, looks_of, of_one
-from numpyro.infer.target import TargetKernel
+from numpyro.infer.target_kernel import TargetKernel
 from numpyro.util import identity
 
 if TYPE_CHECKING:

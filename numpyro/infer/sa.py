@@ -28,7 +28,8 @@ import jax.numpy as jnp
 from numpyro.infer.barker import running_mean
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.random_words import next_words, normal, uniform
-from numpyro.infer.target import Program, Target, TargetKernel
+from numpyro.infer.target import Target
+from numpyro.infer.target_kernel import Program, TargetKernel
 
 __all__ = ["SA", "SAAdaptState", "SAState"]
 

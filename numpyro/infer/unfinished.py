@@ -23,7 +23,7 @@ import numpy as np
 from numpyro.infer.checkpoint import digest
 from numpyro.infer.programs import settings_of
 from numpyro.infer.runner import Request, Runner
-from numpyro.infer.target import TargetKernel
+from numpyro.infer.target_kernel import TargetKernel
 
 __all__ = ["Unfinished", "differences", "identity_of", "restored", "taken_apart"]
 

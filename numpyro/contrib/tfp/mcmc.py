@@ -37,7 +37,8 @@ import jax
 import jax.numpy as jnp
 
 from numpyro.infer.initialization import init_to_uniform
-from numpyro.infer.target import Program, Target, TargetKernel
+from numpyro.infer.target import Target
+from numpyro.infer.target_kernel import Program, TargetKernel
 
 __all__ = [
     "HamiltonianMonteCarlo",
