@@ -78,7 +78,7 @@ def render_graph(graph_specification: Mapping[str, Any], render_distributions: b
     boxes = graph_specification["plate_data"]
     graph = graphviz.Digraph()
 
-    def draw(into: Any, box: str | None) -> None:
+    def draw(into: Any, box: str | None, style: str = "") -> None:
         children = [other for other, data in boxes.items() if data["parent"] == box]
         deeper = {site for child in children for site in groups[child]}
         for site in groups[box]:
@@ -86,9 +86,11 @@ def render_graph(graph_specification: Mapping[str, Any], render_distributions: b
                 into.node(site, label=site, **_style(nodes[site]))
         for child in children:
             with into.subgraph(name=f"cluster_{child}") as inner:
-                style = {"style": "dashed"} if boxes[child].get("is_scan") else {}
-                inner.attr(label=child.split(CLONE)[0], labeljust="r", labelloc="b", **style)
-                draw(inner, child)
+                # A box has the style of the one around it, unless it has its own.
+                own = "dashed" if boxes[child].get("is_scan") else style and "solid"
+                attributes = {"style": own} if own else {}
+                inner.attr(label=child.split(CLONE)[0], labeljust="r", labelloc="b", **attributes)
+                draw(inner, child, own)
 
     draw(graph, None)
     for source, target in graph_specification["edge_list"]:

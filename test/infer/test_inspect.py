@@ -188,7 +188,7 @@ def test_the_picture_of_a_state_space_model():
         "subgraph cluster_scan {",
         "label=scan labeljust=r labelloc=b style=dashed",
         "subgraph cluster_series {",
-        "label=series labeljust=r labelloc=b",
+        "label=series labeljust=r labelloc=b style=solid",
         "x [label=x fillcolor=white shape=ellipse style=filled]",
         "y [label=y fillcolor=grey shape=ellipse style=filled]",
         "}",
