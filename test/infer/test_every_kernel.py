@@ -40,7 +40,7 @@ from numpyro.infer.checkpoint import CheckpointError
 from numpyro.infer.gibbs import CustomGibbs, DiscreteGibbs, Gibbs, discrete_latent_sites
 from numpyro.infer.kernel import MCMCKernel
 
-KEY = jax.random.PRNGKey(0)
+KEY, OTHER_KEY = jax.random.PRNGKey(0), jax.random.PRNGKey(1)
 SERIES = np.random.default_rng(0).normal(0.5, 0.7, size=(3, 2)).astype(np.float32)
 ROWS = np.random.default_rng(1).normal(0.5, 0.7, size=(40, 3)).astype(np.float32)
 
@@ -314,7 +314,7 @@ def test_a_second_run_traces_and_compiles_nothing(case, first):
         for one in samplers:
             one.run(KEY, case.data, extra_fields=(case.field,))
             assert_identical(results(one), before)
-        mcmc.run(jax.random.PRNGKey(1), case.data + 1, extra_fields=(case.field,))
+        mcmc.run(OTHER_KEY, case.data + 1, extra_fields=(case.field,))
     assert not np.array_equal(mcmc.get_samples()["last"], before[0]["last"])
     if mcmc.sampler.is_pure:
         assert again == [] and traced.number == count
