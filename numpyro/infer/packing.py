@@ -46,9 +46,9 @@ class Packing:
     def pack(self, tree: Any) -> list[Any]:
         """The arrays of such a tree that are no scalars, and the vectors of those that are."""
         leaves = self._treedef.flatten_up_to(tree)
-        # XLA would see through it and have the scalars by themselves again.
-        stacked = lambda dtype, numbers: lax.optimization_barrier(jnp.stack([leaves[i].astype(dtype) for i in numbers]))
-        return [leaves[i] for i in self._others] + [stacked(*item) for item in self._scalars.items()]
+        # XLA would see through it, and have the scalars by themselves again, but for the barrier.
+        vectors = [lax.optimization_barrier(_vector([leaves[i] for i in ns], d)) for d, ns in self._scalars.items()]
+        return [leaves[i] for i in self._others] + vectors
 
     def pack_on_host(self, tree: Any) -> list[Any]:
         """The same for arrays of NumPy, which may have leading axes."""
@@ -61,8 +61,23 @@ class Packing:
         count = len(self._others)
         leaves: dict[int, Any] = dict(zip(self._others, packed, strict=False))
         for vector, numbers in zip(packed[count:], self._scalars.values(), strict=True):
-            leaves |= {i: vector[..., place] for place, i in enumerate(numbers)}
+            leaves |= zip(numbers, _scalars(vector), strict=True)
         return jax.tree.unflatten(self._treedef, [leaves[i] for i in range(len(leaves))])
+
+
+# In operations of lax: those of jnp take ten times as long to trace, and there are some hundred of these.
+
+
+def _vector(scalars: list[jax.Array], dtype: Any) -> jax.Array:
+    return lax.concatenate([lax.expand_dims(lax.convert_element_type(x, dtype), (0,)) for x in scalars], 0)
+
+
+def _scalars(vector: Any) -> list[Any]:
+    """The entries along the last axis."""
+    if isinstance(vector, np.ndarray):
+        return [vector[..., place] for place in range(vector.shape[-1])]
+    axis = vector.ndim - 1
+    return [lax.squeeze(part, (axis,)) for part in lax.split(vector, [1] * vector.shape[-1], axis)]
 
 
 def packed_while_loop(condition: Callable[[Any], Any], body: Callable[[Any], Any], start: Any) -> Any:
