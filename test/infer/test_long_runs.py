@@ -454,7 +454,7 @@ def run(megabytes, chains, store):
 chains, store = int(sys.argv[1]), sys.argv[2]
 run(20, chains, store)
 before = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
-draws = run(300, chains, store)
+draws = run(600, chains, store)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print((peak - before) / draws.nbytes, sum(x.nbytes for x in jax.live_arrays()) / 2**20)
 """
@@ -469,7 +469,7 @@ def test_collecting_takes_little_more_memory_than_the_draws(chains, store):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     ratio, on_device = map(float, done.stdout.split())
     assert ratio < 1.3
-    assert on_device < (64 if store == "host" else 400)
+    assert on_device < (64 if store == "host" else 700)
 
 
 # Compiling
