@@ -78,13 +78,20 @@ def dirichlet(key: Any, concentration: Any, shape: Sequence[int]) -> Any:
 
 
 def _scaled_gamma(key: Any, concentration: Any, shape: Sequence[int]) -> tuple[Any, Any]:
-    """A scale, and the logarithm of the draw relative to it, which is small where the concentration is large."""
-    dtype = jnp.result_type(concentration, float)
-    return _draw_scaled(tuple(shape), key, jnp.asarray(concentration, dtype))
+    """A scale, and the logarithm of the draw relative to it, which is small where the concentration is large.
+
+    The scale counts as a constant: the derivatives of the draw are all in the logarithm.
+    """
+    alpha = jnp.asarray(concentration, jnp.result_type(concentration, float))
+    return lax.stop_gradient(_scale(alpha)), _log_relative(tuple(shape), key, alpha)
+
+
+def _scale(alpha: Any) -> Any:
+    return jnp.where(alpha < 1, alpha + 1, alpha) - 1 / 3
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _draw_scaled(shape: tuple[int, ...], key: Any, alpha: Any) -> tuple[Any, Any]:
+def _log_relative(shape: tuple[int, ...], key: Any, alpha: Any) -> Any:
     r"""Rejection from a cubed normal (Marsaglia and Tsang 2000, "A simple method for generating gamma variables").
 
     At least 95 % of the proposals are accepted, so that some five rounds over the whole array suffice. Below 1, the
@@ -92,7 +99,7 @@ def _draw_scaled(shape: tuple[int, ...], key: Any, alpha: Any) -> tuple[Any, Any
     """
     key, key_boost = jax.random.split(key)
     small, dtype = alpha < 1, alpha.dtype
-    d = jnp.where(small, alpha + 1, alpha) - 1 / 3
+    d = _scale(alpha)
     c = 1 / (3 * jnp.sqrt(d))
 
     def attempt(state: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -119,7 +126,7 @@ def _draw_scaled(shape: tuple[int, ...], key: Any, alpha: Any) -> tuple[Any, Any
         return jnp.where(small, log_cube + jnp.log(u) / jnp.where(small, alpha, 1.0), log_cube)
 
     log_relative = lax.cond(jnp.any(small), boosted, lambda: log_cube)
-    return d, jnp.where(alpha > 0, log_relative, jnp.nan)
+    return jnp.where(alpha > 0, log_relative, jnp.nan)
 
 
 def _log_acceptance(t: Any, log_root: Any) -> Any:
@@ -131,14 +138,14 @@ def _log_acceptance(t: Any, log_root: Any) -> Any:
     return jnp.where(near, square * square * polynomial(series, t), apart)
 
 
-@_draw_scaled.defjvp
-def _draw_scaled_jvp(shape: tuple[int, ...], primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
+@_log_relative.defjvp
+def _log_relative_jvp(shape: tuple[int, ...], primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
     # At a constant probability below the draw. Where the draw underflows, that probability is x^a / Gamma(a + 1).
     key, alpha = primals
-    scale, log_relative = _draw_scaled(shape, key, alpha)
-    log_draw = jnp.log(scale) + log_relative
+    log_relative = _log_relative(shape, key, alpha)
+    log_draw = jnp.log(_scale(alpha)) + log_relative
     far = log_draw < -60
     near = jnp.exp(jnp.where(far, 0.0, log_draw))
     slope = lax.random_gamma_grad(jnp.broadcast_to(alpha, shape), near) / near
     slope = jnp.where(far, (digamma(alpha + 1) - log_draw) / alpha, slope)
-    return (scale, log_relative), (tangents[1], (slope - 1 / scale) * tangents[1])
+    return log_relative, slope * tangents[1]

@@ -70,6 +70,11 @@ class _MixtureBase(Distribution):
         return -self.event_dim - 1
 
     @property
+    def has_rsample(self) -> bool:
+        """False: which component a draw comes from does not move with the weights."""
+        return False
+
+    @property
     def is_discrete(self) -> bool:
         return self.support.is_discrete
 

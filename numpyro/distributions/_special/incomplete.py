@@ -183,7 +183,7 @@ def _gammaincinv_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tup
     # Implicit differentiation of P(a, x) = y.
     a, y = promote(*primals)
     x = gammaincinv(a, y)
-    in_a = jax.jvp(lambda a: gammainc(a, x), (a,), (tangents[0],))[1]
+    in_a = jax.jvp(lambda a: gammainc(a, x), (a,), (jnp.broadcast_to(tangents[0], a.shape).astype(a.dtype),))[1]
     return x, (tangents[1] - in_a) / gamma_density(a, x)
 
 
