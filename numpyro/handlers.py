@@ -33,7 +33,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from numpyro.distributions.distribution import Distribution
-from numpyro.primitives import InBody, Message, Messenger, forward, prng_key
+from numpyro.primitives import Messenger, forward, prng_key
+from numpyro.primitives.stack import InBody, Message
 from numpyro.util import identity, is_prng_key
 
 __all__ = [
