@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 import importlib
+import re
 import signal
 from typing import Any, NamedTuple
 
@@ -304,8 +305,9 @@ def test_a_second_run_traces_and_compiles_nothing(case, first):
     mcmc, before, names = first
     if mcmc.sampler.is_pure:
         # What JAX itself compiles once in a process, and TFP's look at the start.
-        own = sorted(name for name in names if name not in ("jit(<lambda>)", "jit(start_energies)"))
-        assert own == ["jit(finish)", "jit(init)", "jit(loop)"]
+        short = [re.sub(r"^jit[(_]|\)$", "", name) for name in names]
+        assert sorted(set(short) - {"<lambda>", "start_energies"}) == ["finish", "init", "loop"]
+        assert short.count("loop") == 1
     samplers = [mcmc]
     if mcmc.sampler.is_pure and not isinstance(mcmc.sampler, RandomWalk):
         samplers += [make(kernel, case, thinning=2) for kernel in (mcmc.sampler, case.make())]
