@@ -177,7 +177,7 @@ def log_quotient(x: Any, y: Any) -> Any:
 @jax.custom_jvp
 def _log_quotient(x: Any, y: Any) -> Any:
     power, factor = split_factor(1 / y)
-    return log_times_power(x * factor, power)
+    return jnp.where(x < jnp.inf, log_times_power(x * factor, power), jnp.inf)
 
 
 @_log_quotient.defjvp

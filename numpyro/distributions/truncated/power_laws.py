@@ -53,6 +53,19 @@ def log_power_integral(alpha: Any, low: Any, high: Any) -> Any:
     return jnp.where(at_zero, from_zero, general)
 
 
+@jax.custom_jvp
+def _log_power(order: Any, x: Any, unit: Any) -> Any:
+    """The logarithm of ``(x / unit)^order``; ``unit`` does not vary."""
+    return order * log_quotient(x, unit)
+
+
+@_log_power.defjvp
+def _log_power_jvp(primals: tuple[Any, Any, Any], tangents: tuple[Any, Any, Any]) -> tuple[Any, Any]:
+    # The sum over many values of a difference of logarithms is three times as fast as that of logarithms of a quotient.
+    order, x, unit = primals
+    return _log_power(*primals), (jnp.log(x) - jnp.log(unit)) * tangents[0] + order / x * tangents[1]
+
+
 class LowerTruncatedPowerLaw(Distribution):
     r"""Power law above a positive end: a Pareto distribution by its exponent.
 
@@ -87,9 +100,12 @@ class LowerTruncatedPowerLaw(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         # Below the lower end the density is 0 whatever is computed for it, if only it is finite.
-        log_ratio = log_quotient(jnp.maximum(value, lax.stop_gradient(self.low)), self.low)
-        scale = jnp.log(-(self.alpha + 1.0)) - jnp.log(self.low)
-        return self.alpha * log_ratio + scale + log_indicator(jnp.asarray(value) >= self.low)
+        # The derivative in the bound is a number, not a sum over all values: it goes by the scale.
+        low, log_low = lax.stop_gradient(self.low), jnp.log(self.low)
+        scale = jnp.log(-(self.alpha + 1.0)) - log_low - self.alpha * (log_low - lax.stop_gradient(log_low))
+        dtype = jnp.result_type(value, self.alpha, self.low, float)
+        arrays = (jnp.asarray(x, dtype) for x in (self.alpha, jnp.maximum(value, low), low))
+        return _log_power(*arrays) + scale + log_indicator(jnp.asarray(value) >= self.low)
 
     def cdf(self, value: Any) -> Any:
         return -jnp.expm1((self.alpha + 1.0) * self._log_ratio(value))
