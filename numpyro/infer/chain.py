@@ -54,6 +54,11 @@ __all__ = [
 
 SEARCH, GIVEN, RESUME, STEP_SIZE, RUN, FAILED = range(6)
 
+_MOST_STEPS = 2**14, 2**30
+"""Bound of the number of steps of an HMC trajectory of given length: while the step size adapts, and else. A start
+where only very small steps are accepted would otherwise be left after hours, and with the first of them larger steps
+come."""
+
 _ANY_FINITE = 1e30
 """Initial energy of an evaluation: whatever finite energy the trajectory finds is less, so its state is accepted."""
 
@@ -256,7 +261,9 @@ class Sampler:
             limit = jnp.where(state.i < self.adaptation.num_steps, *self.limits)
         else:
             steps = jnp.ceil(state.trajectory_length / state.adapt_state.step_size)
-            limit = jnp.clip(steps, 1, 2**30).astype(jnp.int32)
+            adaptation, (few, many) = self.adaptation, _MOST_STEPS
+            most = jnp.where(state.i < adaptation.num_steps, few, many) if adaptation.adapt_step_size else many
+            limit = jnp.clip(steps, 1, most).astype(jnp.int32)
         return jnp.where(chain.phase < RUN, 1, limit).astype(jnp.int32)
 
     def start(self, chain: Chain, start: dict[str, Any], arrays: Any, earlier: Any = None) -> Any:

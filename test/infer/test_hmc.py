@@ -503,6 +503,22 @@ def test_hmc_takes_the_steps_that_were_asked_for():
     assert mcmc.last_state.trajectory_length == 3.0
 
 
+@pytest.mark.parametrize("method", ["sequential", "vectorized"])
+def test_tiny_steps_do_not_take_hours_to_leave(method):
+    """A step size of 1e-9 for a trajectory of length 3 is 3e9 steps, if none bounds them."""
+    kernel = HMC(potential_fn=normal_potential, trajectory_length=3.0, step_size=1e-9)
+    settings = {"num_chains": 2, "chain_method": method, "progress_bar": False}
+    mcmc = MCMC(kernel, num_warmup=60, num_samples=5, **settings)
+    mcmc.warmup(jax.random.PRNGKey(0), init_params=jnp.ones((2, 3)), collect_warmup=True, extra_fields=("num_steps",))
+    steps = mcmc.get_extra_fields()["num_steps"]
+    assert np.max(steps) == 2**14 and np.all(mcmc.last_state.adapt_state.step_size > 0.1)
+    # A step size that the user keeps is not touched.
+    kernel = HMC(potential_fn=normal_potential, trajectory_length=3.0, step_size=1e-4, adapt_step_size=False)
+    mcmc = MCMC(kernel, num_warmup=2, num_samples=1, **settings)
+    mcmc.warmup(jax.random.PRNGKey(0), init_params=jnp.ones((2, 3)), collect_warmup=True, extra_fields=("num_steps",))
+    assert set(np.asarray(mcmc.get_extra_fields()["num_steps"])) == {30000}
+
+
 def test_steps_and_length_together_fix_the_step_size():
     with pytest.warns(UserWarning, match="does not adapt"):
         kernel = HMC(potential_fn=normal_potential, num_steps=4, trajectory_length=1.0)
