@@ -125,8 +125,8 @@ class HMC(TargetKernel):
         smaller steps and fewer divergences.
     :param num_steps: number of leapfrog steps of a trajectory, at least 1. If ``trajectory_length`` is not None, the
         step size is fixed at ``trajectory_length / num_steps``.
-    :param trajectory_length: length of a trajectory, positive. While the step size adapts, a trajectory has at most 16384
-        steps.
+    :param trajectory_length: length of a trajectory, positive. While the step size adapts, a trajectory has at most
+        16384 steps.
     :param init_strategy: how to find a start; see :mod:`numpyro.infer.initialization`.
     :param find_heuristic_step_size: whether to look, at the start and where a window of the warm-up ends with a new
         mass matrix, for a step size whose acceptance probability is about 0.8.
