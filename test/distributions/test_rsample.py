@@ -48,7 +48,12 @@ def direction(name: str, value: np.ndarray) -> np.ndarray:
     return np.random.default_rng(0).normal(size=value.shape)
 
 
-@pytest.mark.parametrize("name", [name for name in REPARAMETERISED if BY_NAME[name].cls.__name__ not in BY_REJECTION])
+CASES = [name for name in REPARAMETERISED if BY_NAME[name].cls.__name__ not in BY_REJECTION]
+DEAR = {"LeftTruncatedGamma", "RightTruncatedGamma", "TwoSidedTruncatedGamma"}
+"""Whose programs take a minute to compile together; some of their draws are compared in the quick test_truncated.py."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(x, marks=pytest.mark.slow) if x in DEAR else x for x in CASES])
 def test_draws_move_with_the_parameters(name):
     """The derivative of draws with the same random numbers, against finite differences."""
     example, step = BY_NAME[name], 1e-6
