@@ -50,6 +50,15 @@ class MassMatrix(NamedTuple):
     sqrt_inv: Any
 
 
+_EXACT = lax.Precision.HIGHEST
+"""Of inner products and products with the mass matrix. By default a GPU may round single precision to ten bits in
+products, and a kinetic energy with it."""
+
+
+def _product(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+    return jnp.matmul(matrix, vector, precision=_EXACT)
+
+
 class LowRank(NamedTuple):
     """A matrix that differs from a diagonal one in some directions:
     ``diag(left) (I + V diag(values - 1) V^T) diag(right)``.
@@ -81,7 +90,7 @@ class LowRank(NamedTuple):
 
     def __matmul__(self, x: jax.Array) -> jax.Array:
         x = x if self.right is None else self.right * x
-        x = x + self.vectors @ ((self.values - 1) * (self.vectors.T @ x))
+        x = x + _product(self.vectors, (self.values - 1) * _product(self.vectors.T, x))
         return x if self.left is None else self.left * x
 
     def to_dense(self) -> jax.Array:
@@ -330,7 +339,8 @@ def multiply(space: FlatSpace, matrix: Any, vector: jax.Array, transpose: bool =
     for block, part in zip(space.blocks, space.parts(matrix), strict=True):
         x = vector if len(space.blocks) == 1 else lax.slice_in_dim(vector, block.start, block.stop)
         if block.dense or isinstance(part, LowRank):
-            parts.append((part.T if transpose else part) @ x)
+            matrix = part.T if transpose else part
+            parts.append(matrix @ x if isinstance(part, LowRank) else _product(matrix, x))
         else:
             parts.append(part * x)
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
@@ -364,8 +374,8 @@ def inner_products(vectors: Sequence[jax.Array], other: jax.Array) -> jax.Array:
     [3. 3.]
     """
     if not _SHORT <= other.size <= _LONG:
-        return jnp.stack([jnp.vdot(x, other) for x in vectors])
-    return jnp.stack(vectors) @ lax.optimization_barrier(other)
+        return jnp.stack([jnp.vdot(x, other, precision=_EXACT) for x in vectors])
+    return _product(jnp.stack(vectors), lax.optimization_barrier(other))
 
 
 def squared_norm(vector: jax.Array) -> jax.Array:
@@ -375,7 +385,7 @@ def squared_norm(vector: jax.Array) -> jax.Array:
     5.0
     """
     if not _SHORT <= vector.size <= _LONG:
-        return jnp.vdot(vector, vector)
+        return jnp.vdot(vector, vector, precision=_EXACT)
     # With a single row it would be an inner product again.
     return inner_products([vector, vector], vector)[0]
 
@@ -392,6 +402,9 @@ def any_is_negative(pairs: Sequence[tuple[Sequence[jax.Array], jax.Array]]) -> j
     if not _SHORT <= others[0].size <= _LONG:
         return jnp.any(jnp.concatenate([inner_products(vectors, other) for vectors, other in pairs]) <= 0)
     products = lax.dot_general(
-        jnp.stack([jnp.stack(vectors) for vectors, _ in pairs]), jnp.stack(others), (((2,), (1,)), ((0,), (0,)))
+        jnp.stack([jnp.stack(vectors) for vectors, _ in pairs]),
+        jnp.stack(others),
+        (((2,), (1,)), ((0,), (0,))),
+        precision=_EXACT,
     )
     return jnp.any(products <= 0)

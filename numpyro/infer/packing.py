@@ -65,9 +65,6 @@ class Packing:
         return jax.tree.unflatten(self._treedef, [leaves[i] for i in range(len(leaves))])
 
 
-# In operations of lax: those of jnp take ten times as long to trace, and there are some hundred of these.
-
-
 def _vector(scalars: list[jax.Array], dtype: Any) -> jax.Array:
     return lax.concatenate([lax.expand_dims(lax.convert_element_type(x, dtype), (0,)) for x in scalars], 0)
 

@@ -24,7 +24,9 @@ from numpyro.infer.hmc_util import (
     warmup_adapter,
     welford_covariance,
 )
+from numpyro.infer.mass_matrix import WelfordState
 from numpyro.infer.metric import factorize, flat_space, identity_mass, multiply
+from numpyro.infer.warmup import Adaptation
 
 
 class DualAveraging:
@@ -158,6 +160,25 @@ def test_a_warmup_adapts_as_the_formulas_say(dense):
             averaging = DualAveraging(np.log(10 * step_sizes[t]))
         assert_allclose(matrices[t], matrix, rtol=2e-3, err_msg=f"iteration {t}")
     assert mcmc.last_state.i == 200
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_what_cannot_be_estimated_stays(dense):
+    """A variance that overflows stays what it was: alone where variances are estimated, with all others in a matrix."""
+    space = flat_space(jnp.zeros(3), dense)
+    adaptation = Adaptation(space, 200, mass_is_given=True)
+    given = np.array([2.0, 3.0, 5.0], np.float32)
+    state = adaptation.init(0.5, np.diag(given) if dense else given, jax.random.PRNGKey(0))
+    n, variances = 11, np.array([4.0, np.inf, 0.25], np.float32)
+    m2 = (n - 1) * variances
+    estimator = WelfordState(np.zeros(3, np.float32), np.diag(m2) if dense else m2, np.int32(n))
+    renewed = jax.jit(adaptation.renew)(state._replace(mm_state=estimator))
+    estimated = variances * n / (n + 5) + 1e-3 * 5 / (n + 5)
+    expected = given if dense else np.where(np.isfinite(variances), estimated, given)
+    found = np.diag(renewed.inverse_mass_matrix) if dense else renewed.inverse_mass_matrix
+    assert_allclose(found, expected, rtol=1e-6)
+    root = np.diag(renewed.mass_matrix_sqrt_inv) if dense else renewed.mass_matrix_sqrt_inv
+    assert_allclose(root**2, expected, rtol=1e-5)
 
 
 def test_what_is_not_to_adapt_stays():
